@@ -6,7 +6,13 @@ decide who may do what: that is the gate's part.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
+
+from keystead.core.key import Alias, Key, Version
+from keystead.core.principal import AccessKey, Principal
+from keystead.core.seal import SealSlot
 
 Random = Callable[[int], bytes]
 """Returns that many unpredictable bytes."""
@@ -111,4 +117,189 @@ class Custodian(Protocol):
 
     def knows(self, account: str) -> bool:
         """Whether the account's key-encryption key has been admitted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the change feed: ``kind`` and ``ref`` say what changed, ``request`` who caused it.
+
+    Kinds: ``key`` (ref: key id), ``alias`` (ref: alias ARN), ``principal`` (ref: ARN), ``access-key``
+    (ref: its id), ``setting`` (ref: its name).
+    """
+
+    seq: int
+    kind: str
+    ref: str
+    request: str
+
+
+class View(Protocol):
+    """One consistent look at what is stored. Lists come in order of their names, after ``after``."""
+
+    def key(self, key_id: str) -> Key | None:
+        """The key, destroyed ones (tombstones) included."""
+        ...
+
+    def keys(self, account: str, region: str, after: str, limit: int) -> list[Key]:
+        """Keys by id, without destroyed ones."""
+        ...
+
+    def keys_to_destroy(self, now: float, limit: int) -> list[Key]:
+        """Keys pending deletion whose date has passed, oldest date first."""
+        ...
+
+    def keys_to_rotate(self, now: float, limit: int) -> list[Key]:
+        """Enabled keys with automatic rotation whose date has passed, oldest date first."""
+        ...
+
+    def version(self, key_id: str, number: int) -> Version | None:
+        """One version of a key's material."""
+        ...
+
+    def versions(self, key_id: str, after: int, limit: int) -> list[Version]:
+        """Versions by number."""
+        ...
+
+    def alias(self, account: str, region: str, name: str) -> Alias | None:
+        """The alias of that name (``alias/...``)."""
+        ...
+
+    def aliases(self, account: str, region: str, key_id: str | None, after: str, limit: int) -> list[Alias]:
+        """Aliases by name, of one key or of all."""
+        ...
+
+    def tags(self, key_id: str, after: str, limit: int) -> list[tuple[str, str]]:
+        """A key's tags by name."""
+        ...
+
+    def principal(self, arn: str) -> Principal | None:
+        """The principal with that ARN."""
+        ...
+
+    def principals(self, account: str, after: str, limit: int) -> list[Principal]:
+        """Principals by ARN."""
+        ...
+
+    def access_key(self, access_key_id: str) -> AccessKey | None:
+        """The access key with that id."""
+        ...
+
+    def access_keys(self, principal: str) -> list[AccessKey]:
+        """A principal's access keys by id."""
+        ...
+
+    def account_keys(self) -> dict[str, str]:
+        """Every account's wrapped key-encryption key, by account."""
+        ...
+
+    def seal_slots(self) -> list[SealSlot]:
+        """The seal slots by id."""
+        ...
+
+    def setting(self, name: str) -> str | None:
+        """A setting of the installation, such as its id."""
+        ...
+
+    def newest_change(self) -> int:
+        """The epoch: the number of the newest change, 0 when there was none."""
+        ...
+
+    def changes(self, since: int, limit: int) -> list[Change] | None:
+        """Changes after number ``since``, in order; None when some of them are no longer kept."""
+        ...
+
+    def changed_by(self, request: str) -> bool:
+        """Whether the transaction of that request was committed."""
+        ...
+
+
+class Transaction(View, Protocol):
+    """A view that may also write. Every write appends a `Change` in the same transaction."""
+
+    def put_key(self, key: Key) -> None:
+        """Store a new key or the new form of one."""
+        ...
+
+    def add_version(self, version: Version) -> None:
+        """Store a new version; a number that was used before raises `AlreadyExists`."""
+        ...
+
+    def erase_versions(self, key_id: str) -> list[Version]:
+        """Forget the handles of all versions and return what they were."""
+        ...
+
+    def put_alias(self, alias: Alias) -> None:
+        """Store a new alias or point an old one elsewhere."""
+        ...
+
+    def delete_alias(self, account: str, region: str, name: str) -> None:
+        """Remove an alias; removing what is not there succeeds."""
+        ...
+
+    def put_tag(self, key_id: str, name: str, value: str) -> None:
+        """Set a tag."""
+        ...
+
+    def delete_tag(self, key_id: str, name: str) -> None:
+        """Remove a tag; removing what is not there succeeds."""
+        ...
+
+    def put_principal(self, principal: Principal) -> None:
+        """Store a new principal or the new form of one."""
+        ...
+
+    def delete_principal(self, arn: str) -> None:
+        """Remove a principal and its access keys."""
+        ...
+
+    def put_access_key(self, access_key: AccessKey) -> None:
+        """Store a new access key or the new form of one."""
+        ...
+
+    def delete_access_key(self, access_key_id: str) -> None:
+        """Remove an access key; removing what is not there succeeds."""
+        ...
+
+    def put_account_key(self, account: str, wrapped: str) -> None:
+        """Store an account's wrapped key-encryption key."""
+        ...
+
+    def put_seal_slot(self, slot: SealSlot) -> None:
+        """Store a seal slot."""
+        ...
+
+    def delete_seal_slot(self, slot_id: str) -> None:
+        """Remove a seal slot; the last one cannot go (`InvalidRequest`)."""
+        ...
+
+    def put_setting(self, name: str, value: str) -> None:
+        """Store a setting of the installation."""
+        ...
+
+
+class Store(Protocol):
+    """Where everything but the audit log is kept. Safe to call from many threads.
+
+    Writes are durable and visible to every process once `transact` has returned without an exception.
+    Failures of any kind are `StoreUnavailable` (nothing happened) or `DataDamaged`.
+    """
+
+    def transact(self, request: str) -> AbstractContextManager[Transaction]:
+        """One write transaction, serial with all others; an exception inside undoes all of it."""
+        ...
+
+    def view(self) -> AbstractContextManager[View]:
+        """One consistent read."""
+        ...
+
+    def pulse(self) -> int:
+        """A number that differs from the last one when another connection may have committed.
+
+        A few microseconds, for the thread that first called it only: the check before an answer leaves.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of all connections."""
         ...
