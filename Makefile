@@ -85,7 +85,7 @@ floors: install ## which room may import which (import-linter)
 
 .PHONY: docs
 docs: install ## build the documentation, strictly, into site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 .PHONY: check
 check: lint types floors docs test ## all that a change must pass
