@@ -87,6 +87,10 @@ floors: install ## which room may import which (import-linter)
 docs: install ## build the documentation, strictly, into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+.PHONY: pages
+pages: install ## draw the pages that are made from the code
+	@$(BIN)/python tools/key_states.py > docs/reference/key-states.md
+
 .PHONY: check
 check: lint types floors docs test ## all that a change must pass
 

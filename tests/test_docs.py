@@ -2,6 +2,8 @@
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,14 @@ def test_every_kind_of_error_is_explained(checkout: Path) -> None:
     """The table of kinds has a row for each kind."""
     text = (checkout / "docs" / "reference" / "errors.md").read_text()
     assert re.findall(r"^\| `([a-z-]+)` \|", text, flags=re.MULTILINE) == [str(kind) for kind in errors.Kind]
+
+
+def test_the_page_of_key_states_is_the_table(checkout: Path) -> None:
+    """The page shows the transitions that the code makes; `make pages` draws it anew."""
+    drawn = subprocess.run(
+        [sys.executable, "tools/key_states.py"], cwd=checkout, check=True, capture_output=True, text=True
+    ).stdout
+    assert (checkout / "docs" / "reference" / "key-states.md").read_text() == drawn
 
 
 def test_decisions_are_numbered_and_listed(checkout: Path) -> None:
