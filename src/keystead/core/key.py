@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from keystead.core.errors import InvalidKeyState, KeyDisabled, KeysteadError, NotFound
+from keystead.core.errors import InvalidKeyState, InvalidKeyUsage, KeyDisabled, KeysteadError, NotFound
 
 
 class State(StrEnum):
@@ -97,6 +97,11 @@ class Key:
         except KeyError:
             raise self._refusal(event) from None
         return self if state is self.state else replace(self, state=state)
+
+    def wrong_usage(self, action: str) -> InvalidKeyUsage:
+        """The error for an action that the key's usage does not include."""
+        operation = action.removeprefix("kms:")
+        return InvalidKeyUsage(f"{self.arn} key usage is {self.usage} which is not valid for {operation}.")
 
     def _refusal(self, event: Event) -> KeysteadError:
         """The error for a move that is not in the table, in AWS's words."""

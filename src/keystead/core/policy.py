@@ -96,7 +96,9 @@ def decide(question: Question) -> Ruling:
             return Ruling(False, "key-policy", statement.label, "an explicit deny in a resource-based policy")
     for statement in matching_identity:
         if statement.effect is Effect.DENY:
-            return Ruling(False, "identity-policy", statement.label, "an explicit deny in an identity-based policy")
+            return Ruling(
+                False, "identity-policy", statement.label, "an explicit deny in an identity-based policy"
+            )
 
     by_identity = next((s for s in matching_identity if s.effect is Effect.ALLOW), None)
     missing_identity = f"no identity-based policy allows the {question.action} action"
@@ -178,7 +180,9 @@ def _parse(text: str, *, with_principals: bool) -> Document:
         statements = [statements]
     if not isinstance(statements, list) or not statements:
         raise MalformedPolicy("The policy must have a Statement.")
-    return Document(tuple(_statement(s, i, with_principals=with_principals) for i, s in enumerate(statements)))
+    return Document(
+        tuple(_statement(s, i, with_principals=with_principals) for i, s in enumerate(statements))
+    )
 
 
 def _statement(raw: Any, index: int, *, with_principals: bool) -> Statement:  # noqa: ANN401 - parsed JSON
@@ -224,7 +228,9 @@ def _principals(raw: Any, where: str) -> frozenset[str]:  # noqa: ANN401 - parse
     return frozenset(names)
 
 
-_PRINCIPAL = re.compile(r"\*|\d{12}|arn:aws:(iam|sts)::\d{12}:(root|(user|role|assumed-role|service)/[\w+=,.@/-]+)")
+_PRINCIPAL = re.compile(
+    r"\*|\d{12}|arn:aws:(iam|sts)::\d{12}:(root|(user|role|assumed-role|service)/[\w+=,.@/-]+)"
+)
 
 
 def _strings(raw: Any, what: str) -> list[str]:  # noqa: ANN401 - parsed JSON
@@ -236,7 +242,5 @@ def _strings(raw: Any, what: str) -> list[str]:  # noqa: ANN401 - parsed JSON
 
 def _pattern(wildcards: list[str], flags: re.RegexFlag) -> re.Pattern[str]:
     """One pattern that matches whatever any of the wildcard texts matches."""
-    alternatives = (
-        re.sub(r"(\\\*)+", ".*", re.escape(text)).replace(r"\?", ".") for text in wildcards
-    )
+    alternatives = (re.sub(r"(\\\*)+", ".*", re.escape(text)).replace(r"\?", ".") for text in wildcards)
     return re.compile("|".join(f"(?:{a})" for a in alternatives), flags | re.DOTALL)

@@ -7,6 +7,8 @@ account.
 
 from dataclasses import dataclass
 
+from keystead.core.key import binding
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
@@ -44,3 +46,8 @@ def root_arn(account: str) -> str:
 def service_arn(account: str, name: str) -> str:
     """The ARN of a part of the service itself, such as the jobs."""
     return f"arn:aws:iam::{account}:service/{name}"
+
+
+def secret_binding(access_key_id: str) -> bytes:
+    """What ties an access key's wrapped secret to its id (see `keystead.core.key.binding`)."""
+    return binding("access-key", access_key_id)

@@ -1,0 +1,56 @@
+"""What can be done: one module per kind of action, one row per command.
+
+A new operation is a command, a function here and a row in `ACTIONS`. Names are AWS's where AWS has the
+operation, and ``keystead:...`` for our own.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from keystead.service import commands as c
+from keystead.service.action import Action, Mode
+from keystead.service.actions import aliases, crypt, keys, policies, principals, rotation, tags
+
+ACTIONS: Final[Mapping[type[c.Command], Action]] = {
+    c.Encrypt: Action("kms:Encrypt", Mode.HOT, crypt.encrypt),
+    c.Decrypt: Action("kms:Decrypt", Mode.HOT, crypt.decrypt),
+    c.ReEncrypt: Action("kms:ReEncrypt", Mode.HOT, crypt.re_encrypt),
+    c.GenerateDataKey: Action("kms:GenerateDataKey", Mode.HOT, crypt.generate_data_key),
+    c.GenerateDataKeyWithoutPlaintext: Action(
+        "kms:GenerateDataKeyWithoutPlaintext", Mode.HOT, crypt.generate_data_key_without_plaintext
+    ),
+    c.GenerateRandom: Action("kms:GenerateRandom", Mode.HOT, crypt.generate_random),
+    c.CreateKey: Action("kms:CreateKey", Mode.WRITE, keys.create_key),
+    c.DescribeKey: Action("kms:DescribeKey", Mode.READ, keys.describe_key),
+    c.ListKeys: Action("kms:ListKeys", Mode.READ, keys.list_keys),
+    c.EnableKey: Action("kms:EnableKey", Mode.WRITE, keys.enable_key),
+    c.DisableKey: Action("kms:DisableKey", Mode.WRITE, keys.disable_key),
+    c.ScheduleKeyDeletion: Action("kms:ScheduleKeyDeletion", Mode.WRITE, keys.schedule_key_deletion),
+    c.CancelKeyDeletion: Action("kms:CancelKeyDeletion", Mode.WRITE, keys.cancel_key_deletion),
+    c.DestroyKey: Action("keystead:DestroyKey", Mode.WRITE, keys.destroy_key),
+    c.UpdateKeyDescription: Action("kms:UpdateKeyDescription", Mode.WRITE, keys.update_key_description),
+    c.EnableKeyRotation: Action("kms:EnableKeyRotation", Mode.WRITE, rotation.enable_key_rotation),
+    c.DisableKeyRotation: Action("kms:DisableKeyRotation", Mode.WRITE, rotation.disable_key_rotation),
+    c.GetKeyRotationStatus: Action("kms:GetKeyRotationStatus", Mode.READ, rotation.get_key_rotation_status),
+    c.RotateKeyOnDemand: Action("kms:RotateKeyOnDemand", Mode.WRITE, rotation.rotate_key_on_demand),
+    c.RotateKeyAutomatically: Action("keystead:RotateKey", Mode.WRITE, rotation.rotate_key_automatically),
+    c.ListKeyRotations: Action("kms:ListKeyRotations", Mode.READ, rotation.list_key_rotations),
+    c.CreateAlias: Action("kms:CreateAlias", Mode.WRITE, aliases.create_alias),
+    c.UpdateAlias: Action("kms:UpdateAlias", Mode.WRITE, aliases.update_alias),
+    c.DeleteAlias: Action("kms:DeleteAlias", Mode.WRITE, aliases.delete_alias),
+    c.ListAliases: Action("kms:ListAliases", Mode.READ, aliases.list_aliases),
+    c.TagResource: Action("kms:TagResource", Mode.WRITE, tags.tag_resource),
+    c.UntagResource: Action("kms:UntagResource", Mode.WRITE, tags.untag_resource),
+    c.ListResourceTags: Action("kms:ListResourceTags", Mode.READ, tags.list_resource_tags),
+    c.GetKeyPolicy: Action("kms:GetKeyPolicy", Mode.READ, policies.get_key_policy),
+    c.PutKeyPolicy: Action("kms:PutKeyPolicy", Mode.WRITE, policies.put_key_policy),
+    c.ListKeyPolicies: Action("kms:ListKeyPolicies", Mode.READ, policies.list_key_policies),
+    c.CreatePrincipal: Action("keystead:CreatePrincipal", Mode.WRITE, principals.create_principal),
+    c.PutPrincipalPolicy: Action("keystead:PutPrincipalPolicy", Mode.WRITE, principals.put_principal_policy),
+    c.DeletePrincipal: Action("keystead:DeletePrincipal", Mode.WRITE, principals.delete_principal),
+    c.ListPrincipals: Action("keystead:ListPrincipals", Mode.READ, principals.list_principals),
+    c.CreateAccessKey: Action("keystead:CreateAccessKey", Mode.WRITE, principals.create_access_key),
+    c.SetAccessKeyStatus: Action("keystead:SetAccessKeyStatus", Mode.WRITE, principals.set_access_key_status),
+    c.DeleteAccessKey: Action("keystead:DeleteAccessKey", Mode.WRITE, principals.delete_access_key),
+    c.ListAccessKeys: Action("keystead:ListAccessKeys", Mode.READ, principals.list_access_keys),
+}

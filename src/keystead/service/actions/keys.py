@@ -1,0 +1,125 @@
+"""Making keys, looking at them, and their life up to the end."""
+
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+from keystead.core import spec
+from keystead.core.errors import InvalidKeyState, InvalidRequest, MalformedPolicy
+from keystead.core.key import Event, Key, Rotation, State
+from keystead.core.policy import default_key_policy, parse_key_policy
+from keystead.service import commands as c
+from keystead.service.actions.tags import check_tags
+from keystead.service.desk import Desk
+from keystead.service.results import DeletionScheduled, Done, KeyDescription, KeyPage
+
+DAY: Final = 86_400.0
+WINDOW_DAYS: Final = range(7, 31)
+
+
+def create_key(command: c.CreateKey, desk: Desk) -> KeyDescription:
+    """Make a key with its first material."""
+    desk.allow("kms:CreateKey")
+    spec_name, usage = spec.choose(command.spec, command.usage)
+    check_tags(command.tags, desk.quotas.tags_per_key)
+    key_id = str(UUID(bytes=desk.random(16), version=4))
+    key = Key(
+        id=key_id,
+        account=desk.account,
+        region=desk.region,
+        spec=spec_name,
+        usage=usage,
+        state=State.ENABLED,
+        created=desk.now,
+        description=command.description,
+        policy=default_key_policy(desk.account) if command.policy is None else command.policy,
+    )
+    policy = parse_key_policy(key.policy)
+    if not command.bypass_lockout_check and not desk.would_allow(policy, "kms:PutKeyPolicy", key.arn):
+        raise MalformedPolicy(LOCKED_OUT)
+    desk.entry.key = key.arn
+    desk.save(key)
+    version = desk.new_version(key, Rotation.FIRST)
+    for name, value in command.tags:
+        desk.tx.put_tag(key.id, name, value)
+    return KeyDescription(key, version.material_id)
+
+
+LOCKED_OUT: Final = (
+    "The new key policy will not allow you to update the key policy in the future. Add a statement that "
+    "allows kms:PutKeyPolicy to you or to your account, or set BypassPolicyLockoutSafetyCheck."
+)
+
+
+def describe_key(command: c.DescribeKey, desk: Desk) -> KeyDescription:
+    """Look at a key."""
+    key = desk.key(command.key, Event.READ, "kms:DescribeKey", by_alias=True)
+    return KeyDescription(key, desk.material_id(key))
+
+
+def list_keys(command: c.ListKeys, desk: Desk) -> KeyPage:
+    """The account's keys in the caller's region."""
+    desk.allow("kms:ListKeys")
+    keys, marker = desk.page(
+        "keys",
+        command.marker,
+        command.limit,
+        lambda after, count: desk.tx.keys(desk.account, desk.region, after, count),
+        lambda key: key.id,
+    )
+    return KeyPage(keys, marker)
+
+
+def enable_key(command: c.EnableKey, desk: Desk) -> Done:
+    """Let a key be used again."""
+    key = desk.key(command.key, Event.ENABLE, "kms:EnableKey")
+    desk.save(key.after(Event.ENABLE))
+    return Done()
+
+
+def disable_key(command: c.DisableKey, desk: Desk) -> Done:
+    """Stop all use of a key; in force when it returns."""
+    key = desk.key(command.key, Event.DISABLE, "kms:DisableKey")
+    desk.save(key.after(Event.DISABLE))
+    return Done()
+
+
+def schedule_key_deletion(command: c.ScheduleKeyDeletion, desk: Desk) -> DeletionScheduled:
+    """Stop all use of a key and destroy it when the window ends, unless that is cancelled."""
+    if command.window_days not in WINDOW_DAYS:
+        raise InvalidRequest("PendingWindowInDays must be between 7 and 30 (inclusive)")
+    key = desk.key(command.key, Event.SCHEDULE_DELETION, "kms:ScheduleKeyDeletion")
+    date = desk.now + command.window_days * DAY
+    key = desk.save(replace(key.after(Event.SCHEDULE_DELETION), deletion_date=date))
+    return DeletionScheduled(key, command.window_days)
+
+
+def cancel_key_deletion(command: c.CancelKeyDeletion, desk: Desk) -> DeletionScheduled:
+    """Keep a key after all; it comes back disabled."""
+    key = desk.key(command.key, Event.CANCEL_DELETION, "kms:CancelKeyDeletion")
+    key = desk.save(replace(key.after(Event.CANCEL_DELETION), deletion_date=None))
+    return DeletionScheduled(key)
+
+
+def destroy_key(command: c.DestroyKey, desk: Desk) -> Done:
+    """Carry out a deletion: material, aliases and tags go, the id stays used for ever."""
+    key = desk.key(command.key, Event.DESTROY, "keystead:DestroyKey", by_key_policy=False)
+    if key.deletion_date is None or key.deletion_date > desk.now:
+        raise InvalidKeyState(f"{key.arn} is pending deletion until its window ends.")
+    for version in desk.tx.erase_versions(key.id):
+        # Before the commit on purpose: if the commit fails, the deletion is due still and is tried again,
+        # and erasing what is gone succeeds. The other order could leave material behind for ever.
+        desk.custodian.destroy(key.account, version.handle)
+    for alias in desk.tx.aliases(key.account, key.region, key.id, "", desk.quotas.aliases_per_key):
+        desk.tx.delete_alias(alias.account, alias.region, alias.name)
+    for name, _ in desk.tx.tags(key.id, "", desk.quotas.tags_per_key):
+        desk.tx.delete_tag(key.id, name)
+    desk.save(replace(key.after(Event.DESTROY), description=""))
+    return Done()
+
+
+def update_key_description(command: c.UpdateKeyDescription, desk: Desk) -> Done:
+    """Replace a key's description."""
+    key = desk.key(command.key, Event.CONFIGURE, "kms:UpdateKeyDescription")
+    desk.save(replace(key, description=command.description))
+    return Done()

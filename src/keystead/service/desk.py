@@ -1,0 +1,222 @@
+"""The desk: one store transaction for one request, with the checks an action must make.
+
+An action of mode READ or WRITE gets a desk instead of open keys. `Desk.key` finds the key that the caller
+named, decides by policy and checks the state, in that order (AWS KMS checks permission first), on records
+read inside the same transaction: what it allows cannot have been revoked before the commit.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from keystead.core.errors import AccessDenied, NotFound, UnknownCredentials
+from keystead.core.key import Alias, Event, Key, Rotation, State, Version, version_binding
+from keystead.core.names import KeyReference
+from keystead.core.policy import Document, Question, Ruling, decide, parse_key_policy
+from keystead.core.ports import Custodian, Random, Transaction
+from keystead.core.principal import root_arn
+from keystead.service import marker
+from keystead.service.caller import Caller, Identity, identity_of
+from keystead.service.entry import Entry
+from keystead.service.quotas import Quotas
+
+T = TypeVar("T")
+
+
+class Desk:
+    """See the module. One per request, on one thread."""
+
+    def __init__(
+        self,
+        *,
+        caller: Caller,
+        tx: Transaction,
+        entry: Entry,
+        now: float,
+        custodian: Custodian,
+        random: Random,
+        quotas: Quotas,
+        marker_key: bytes,
+    ) -> None:
+        self.caller = caller
+        self.tx = tx
+        self.entry = entry
+        self.now = now
+        self.custodian = custodian
+        self.random = random
+        self.quotas = quotas
+        self.refs: list[str] = [caller.access_key, caller.identity.arn]
+        self._marker_key = marker_key
+        self._identity = self._current_identity()
+
+    @property
+    def account(self) -> str:
+        """The caller's account."""
+        return self.caller.identity.account
+
+    @property
+    def region(self) -> str:
+        """The region the caller addresses."""
+        return self.caller.region
+
+    def allow(self, action: str, resource: str = "*") -> None:
+        """Decide an action that involves no key, or raise `AccessDenied`."""
+        self._rule(action, resource, None, "")
+
+    def key(
+        self,
+        reference: KeyReference,
+        event: Event,
+        action: str,
+        *,
+        by_alias: bool = False,
+        by_key_policy: bool = True,
+    ) -> Key:
+        """The key the caller named, once it may do ``action`` and the key's state allows ``event``.
+
+        ``by_alias`` says whether the operation takes alias names (only some do, AWS KMS "KeyId").
+        ``by_key_policy=False`` leaves the decision to the caller's identity policy alone. Only the jobs'
+        actions use it: they carry out what the key's own policy allowed when it was asked for.
+        """
+        key = self._find(reference, by_alias=by_alias)
+        self.entry.key = key.arn
+        policy = parse_key_policy(key.policy) if by_key_policy else None
+        self._rule(action, key.arn, policy, key.account)
+        key.after(event)
+        return key
+
+    def save(self, key: Key) -> Key:
+        """Store the new form of a key."""
+        self.tx.put_key(key)
+        return key
+
+    def new_version(self, key: Key, rotation: Rotation) -> Version:
+        """Fresh material for a key, stored as its next version (the first for a new key)."""
+        number = 1 if rotation is Rotation.FIRST else key.current_version + 1
+        handle, material_id = self.custodian.generate(key.account, version_binding(key.id, number))
+        version = Version(
+            key_id=key.id,
+            number=number,
+            handle=handle,
+            material_id=material_id,
+            created=self.now,
+            rotation=rotation,
+        )
+        self.tx.add_version(version)
+        self.entry.version = number
+        return version
+
+    def rotate(self, key: Key, rotation: Rotation) -> Key:
+        """The key on fresh material; every older version stays for decryption."""
+        version = self.new_version(key, rotation)
+        return self.save(replace(key, current_version=version.number))
+
+    def material_id(self, key: Key) -> str:
+        """The material id of a key's current version."""
+        version = self.tx.version(key.id, key.current_version)
+        return "" if version is None else version.material_id
+
+    def alias_of(self, name: str) -> Alias | None:
+        """The alias of that name in the caller's account and region."""
+        self.refs.append(self.alias_arn(name))
+        return self.tx.alias(self.account, self.region, name)
+
+    def alias_arn(self, name: str) -> str:
+        """The ARN of an alias of the caller's account and region."""
+        return f"arn:aws:kms:{self.region}:{self.account}:{name}"
+
+    def page(
+        self,
+        place: str,
+        marker_text: str,
+        limit: int,
+        fetch: Callable[[str, int], Sequence[T]],
+        name: Callable[[T], str],
+    ) -> tuple[list[T], str]:
+        """One page of a list and the marker of the next (empty on the last).
+
+        ``fetch(after, count)`` returns that many items after the one named ``after``.
+        """
+        place = f"{place} {self.account} {self.region}"
+        after = marker.read(self._marker_key, place, marker_text)
+        items = list(fetch(after, limit + 1))
+        if len(items) <= limit:
+            return items, ""
+        return items[:limit], marker.make(self._marker_key, place, name(items[limit - 1]))
+
+    def would_allow(self, policy: Document, action: str, resource: str) -> bool:
+        """Whether the caller could do ``action`` under another key policy."""
+        return decide(self._question(action, resource, policy, self.account)).allowed
+
+    def _current_identity(self) -> Identity:
+        """The caller's identity as this transaction sees it."""
+        principal = self.tx.principal(self.caller.identity.arn)
+        if principal is None or not principal.enabled:
+            raise UnknownCredentials("The security token included in the request is invalid.")
+        return identity_of(principal)
+
+    def _find(self, reference: KeyReference, *, by_alias: bool) -> Key:
+        account, region = reference.account or self.account, reference.region or self.region
+        if region != self.region:
+            raise NotFound(f"Invalid arn {region}")
+        key_id = reference.name
+        if reference.is_alias:
+            if not by_alias:
+                raise NotFound(f"Invalid keyId '{reference.name}'")
+            alias = self.tx.alias(account, region, reference.name)
+            arn = f"arn:aws:kms:{region}:{account}:{reference.name}"
+            self.refs.append(arn)
+            if alias is None:
+                raise unknown(self.caller, account, f"Alias {arn} is not found.")
+            key_id = alias.key_id
+        self.refs.append(key_id)
+        key = self.tx.key(key_id)
+        if key is None or key.account != account or key.region != region or key.state is State.DESTROYED:
+            arn = f"arn:aws:kms:{region}:{account}:key/{key_id}"
+            raise unknown(self.caller, account, f"Key '{arn}' does not exist")
+        return key
+
+    def _question(self, action: str, resource: str, policy: Document | None, key_account: str) -> Question:
+        return Question(
+            principal=self._identity.arn,
+            account=self._identity.account,
+            identity_policy=self._identity.policy,
+            action=action,
+            resource=resource,
+            key_policy=policy,
+            key_account=key_account,
+        )
+
+    def _rule(self, action: str, resource: str, policy: Document | None, key_account: str) -> None:
+        ruling = decide(self._question(action, resource, policy, key_account))
+        note(self.entry, ruling)
+        if not ruling.allowed:
+            raise denied(self.caller, action, resource, ruling)
+
+
+def note(entry: Entry, ruling: Ruling) -> None:
+    """Write into the entry how it was decided."""
+    entry.decision = "Allow" if ruling.allowed else "Deny"
+    entry.decided_by = ruling.source
+    entry.statement = ruling.statement
+
+
+def denied(caller: Caller, action: str, resource: str, ruling: Ruling) -> AccessDenied:
+    """The refusal, in AWS's words, which say which kind of policy was missing or denied."""
+    return AccessDenied(
+        f"User: {caller.identity.arn} is not authorized to perform: {action} on resource: {resource} "
+        f"because {ruling.reason}"
+    )
+
+
+def unknown(caller: Caller, account: str, text: str) -> NotFound | AccessDenied:
+    """What is said of a key or alias that is not there.
+
+    A stranger must not learn which keys another account has: to them, unknown looks like forbidden.
+    """
+    if account == caller.identity.account:
+        return NotFound(text)
+    return AccessDenied(
+        f"User: {caller.identity.arn} is not authorized to perform this operation on a resource of "
+        f"{root_arn(account)}"
+    )

@@ -1,0 +1,55 @@
+"""The audit entry: what is written down about one request, as canonical JSON.
+
+Members stand in the order of their names, without spaces, and empty ones are left out, so an entry has
+one form. It says who, what, with which key and version, how it was decided and how it ended. It never
+holds plaintext, key bytes, tokens or a digest of a plaintext: a digest of a short secret is the secret.
+A ciphertext's digest is safe, since every ciphertext holds a fresh nonce.
+
+``docs/formats/audit-entry.md`` describes each member. ``stage`` is ``intent`` for the entry that precedes
+a change, and absent otherwise; an intent and its outcome carry the same ``request``.
+"""
+
+import msgspec
+
+OK = "Success"
+
+
+class Entry(msgspec.Struct, omit_defaults=True, gc=False):
+    """One record; the fields are in alphabetical order, which makes the encoding canonical."""
+
+    access_key: str = ""
+    account: str = ""
+    action: str = ""  # "kms:Encrypt"
+    auth: str = ""
+    ciphertext: str = ""  # SHA-256 of the ciphertext blob given out or taken in, hex
+    context: str = ""  # SHA-256 of the canonical encryption context, hex
+    decided_by: str = ""  # key-policy, identity-policy, none
+    decision: str = ""  # Allow, Deny
+    detail: str = ""  # of a failure or a recovery
+    dry_run: bool = False
+    epoch: int = 0  # the newest change the decision knew of
+    from_key: str = ""  # ReEncrypt: the key the ciphertext came from
+    from_version: int = 0
+    key: str = ""  # ARN
+    outcome: str = OK  # Success, or an error code
+    principal: str = ""  # ARN
+    region: str = ""
+    request: str = ""
+    source: str = ""
+    stage: str = ""
+    statement: str = ""  # the policy statement that decided
+    subject: str = ""  # what else was changed: an alias, a tag, a principal
+    time: int = 0  # microseconds since 1970
+    trace: str = ""
+    v: int = 0  # the version of this form, 1; zero only in a value that nobody has filled in
+    version: int = 0  # of the key's material
+
+
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+_decoder = msgspec.json.Decoder(Entry)
+
+
+def decode(data: bytes) -> Entry:
+    """An entry from its bytes; raises `msgspec.DecodeError` for anything else."""
+    return _decoder.decode(data)

@@ -1,0 +1,344 @@
+"""The gate: the one way to use a key.
+
+Every front and every job asks here. The order never changes:
+
+1. find the key the caller named,
+2. decide by policy,
+3. check the key's state and usage,
+4. run the action,
+5. append the audit entry, of a refusal as well,
+6. make it durable (`settle`),
+7. check once more that nothing the answer rests on has changed, and only then let it leave.
+
+Hot commands go through `handle`, on the worker's own thread. The others go through `intend` (an intent
+entry, which must be durable before anything changes), `perform` on another thread, and `record`. `ask` does
+all of it at once for callers that may block, such as the jobs.
+
+`settle` is the promise "no answer without its record": the server calls it for all answers of one turn of
+its loop, and writes none of them before it has returned.
+"""
+
+import threading
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Final
+
+from keystead.core.context import digest
+from keystead.core.errors import AuditUnavailable, KeysteadError, Kind, NotFound
+from keystead.core.key import Event
+from keystead.core.names import KeyReference
+from keystead.core.policy import Document, Question, Ruling, decide
+from keystead.core.ports import AuditLog, Clock, Custodian, Random, Store, Transaction
+from keystead.service.action import Action, Mode
+from keystead.service.actions import ACTIONS
+from keystead.service.caller import Caller
+from keystead.service.commands import Command
+from keystead.service.desk import Desk, denied, note, unknown
+from keystead.service.entry import Entry, encode
+from keystead.service.openkey import OpenKey
+from keystead.service.quotas import Quotas
+from keystead.service.results import Result
+from keystead.service.workingset import HeldKey, NotLoaded, WorkingSet
+
+RULINGS_KEPT: Final = 4096  # remembered decisions for one key or identity
+
+
+class InternalError(KeysteadError):
+    """A bug of ours; its text stays inside."""
+
+    kind, code = Kind.UNAVAILABLE, "Internal"
+
+
+class Answer:
+    """The result or the error of one request, and what it rests on.
+
+    It may leave only once `Gate.settle` has returned without naming it.
+    """
+
+    __slots__ = ("entry", "error", "refs", "result")
+
+    def __init__(self, entry: Entry, refs: list[str]) -> None:
+        self.entry = entry
+        self.refs = refs
+        self.result: Result | None = None
+        self.error: KeysteadError | None = None
+
+    def outcome(self) -> Result:
+        """The result; raises the error if there is one."""
+        if self.error is not None:
+            raise self.error
+        assert self.result is not None  # noqa: S101 - an answer has one or the other
+        return self.result
+
+
+class Visit:
+    """One caller at the gate for one hot command: opens keys and keeps what the record needs."""
+
+    __slots__ = ("_gate", "caller", "entry", "random", "refs")
+
+    def __init__(self, gate: "Gate", caller: Caller, entry: Entry) -> None:
+        self._gate = gate
+        self.caller = caller
+        self.entry = entry
+        self.random = gate.random
+        self.refs = [caller.access_key, caller.identity.arn]
+
+    def use(self, reference: KeyReference, action: str, usage: str = "ENCRYPT_DECRYPT") -> OpenKey:
+        """Open the key that ``reference`` names, for ``action``; raises what the caller is told."""
+        caller, entry, working = self.caller, self.entry, self._gate.working
+        identity = caller.identity
+        account = reference.account or identity.account
+        # (1) find it.
+        if reference.region and reference.region != caller.region:
+            raise NotFound(f"Invalid arn {reference.region}")
+        key_id = reference.name
+        if reference.is_alias:
+            arn = f"arn:aws:kms:{caller.region}:{account}:{key_id}"
+            self.refs.append(arn)
+            target = working.alias(reference, account, caller.region)
+            if target is None:
+                raise unknown(caller, account, f"Alias {arn} is not found.")
+            key_id = target
+        self.refs.append(key_id)
+        held = working.key(key_id)
+        if held is None or held.key.region != caller.region or held.key.account != account:
+            raise unknown(
+                caller, account, f"Key 'arn:aws:kms:{caller.region}:{account}:key/{key_id}' does not exist"
+            )
+        if entry.key:  # ReEncrypt: the first key was the source
+            entry.from_key, entry.from_version = entry.key, entry.version
+        entry.key, entry.version = held.arn, held.version
+        # (2) decide.
+        ruling = held.rulings.get((identity, action)) or self._decide(held, action)
+        note(entry, ruling)
+        if not ruling.allowed:
+            raise denied(caller, action, held.arn, ruling)
+        # (3) its state, then its usage.
+        if not held.usable:
+            held.key.after(Event.USE)
+        if held.key.usage != usage:
+            raise held.key.wrong_usage(action)
+        return OpenKey(held, working)
+
+    def allow(self, action: str) -> None:
+        """Decide an action that involves no key."""
+        identity = self.caller.identity
+        ruling = identity.rulings.get((action, "*"))
+        if ruling is None:
+            ruling = decide(self._question(action, "*"))
+            identity.rulings[action, "*"] = ruling
+        note(self.entry, ruling)
+        if not ruling.allowed:
+            raise denied(self.caller, action, "*", ruling)
+
+    def used(self, context: bytes, blob: bytes, version: int) -> None:
+        """Note what was sealed or opened: the context, the blob and the key version."""
+        entry = self.entry
+        entry.version = version
+        entry.ciphertext = sha256(blob).hexdigest()
+        if context:
+            entry.context = digest(context)
+
+    def _decide(self, held: HeldKey, action: str) -> Ruling:
+        ruling = decide(self._question(action, held.arn, held.policy, held.key.account))
+        if len(held.rulings) >= RULINGS_KEPT:
+            held.rulings.clear()
+        held.rulings[self.caller.identity, action] = ruling
+        return ruling
+
+    def _question(
+        self, action: str, resource: str, key_policy: Document | None = None, key_account: str = ""
+    ) -> Question:
+        identity = self.caller.identity
+        return Question(
+            principal=identity.arn,
+            account=identity.account,
+            identity_policy=identity.policy,
+            action=action,
+            resource=resource,
+            key_policy=key_policy,
+            key_account=key_account,
+        )
+
+
+class Gate:
+    """See the module. One per process; all but `perform` and `ask` belong to the thread that made it."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        custodian: Custodian,
+        audit: AuditLog,
+        clock: Clock,
+        random: Random,
+        quotas: Quotas,
+        marker_key: bytes,
+    ) -> None:
+        self.working = WorkingSet(store, custodian)
+        self.random = random
+        self._store = store
+        self._custodian = custodian
+        self._audit = audit
+        self._clock = clock
+        self._quotas = quotas
+        self._marker_key = marker_key
+        self._asking = threading.Lock()
+        self._owed: list[bytes] = []  # records of changes that were made while the log failed
+
+    def action(self, command: Command) -> Action:
+        """The row of a command."""
+        return ACTIONS[type(command)]
+
+    def handle(self, caller: Caller, command: Command) -> Answer:
+        """Run a hot command and append its record.
+
+        Raises `NotLoaded` when the working set must be filled first (nothing has happened then), and
+        `AuditUnavailable` when the log takes nothing.
+        """
+        action = ACTIONS[type(command)]
+        entry = self._entry(caller, action.name)
+        visit = Visit(self, caller, entry)
+        answer = Answer(entry, visit.refs)
+        try:
+            answer.result = action.run(command, visit)
+        except NotLoaded:
+            raise
+        except KeysteadError as error:
+            _failed(answer, error)
+        except Exception as error:  # noqa: BLE001 - a bug must still be recorded and answered
+            _failed(answer, InternalError(type(error).__name__))
+        self._audit.append(encode(entry))
+        return answer
+
+    def intend(self, caller: Caller, command: Command) -> None:
+        """Append the intent of a change. It must be durable before `perform` is called."""
+        entry = self._entry(caller, self.action(command).name)
+        entry.stage = "intent"
+        self._audit.append(encode(entry))
+
+    def perform(self, caller: Caller, command: Command) -> Answer:
+        """Run a READ or WRITE command in a transaction of its own; any thread. `record` comes next."""
+        action = ACTIONS[type(command)]
+        entry = self._entry(caller, action.name)
+        answer = Answer(entry, [caller.access_key, caller.identity.arn])
+        scope = self._store.transact(caller.request) if action.mode is Mode.WRITE else self._store.view()
+        try:
+            with scope as tx:
+                entry.epoch = tx.newest_change()
+                desk = self._desk(caller, tx, entry)  # type: ignore[arg-type]  # READ actions write nothing
+                answer.refs = desk.refs
+                answer.result = action.run(command, desk)
+        except KeysteadError as error:
+            answer.result = None  # a commit that failed takes the result with it
+            _failed(answer, error)
+        except Exception as error:  # noqa: BLE001 - a bug must still be recorded and answered
+            answer.result = None
+            _failed(answer, InternalError(type(error).__name__))
+        if action.mode is Mode.WRITE:
+            entry.stage = "outcome"
+            answer.refs = []  # it was decided and done in one serial transaction: nothing to check again
+        return answer
+
+    def record(self, answer: Answer) -> None:
+        """Append the record of what `perform` did.
+
+        If the log fails now, a change has been made whose outcome is not written yet, only its intent: the
+        record is kept and appended as soon as the log takes it (`tend`).
+        """
+        try:
+            self._audit.append(encode(answer.entry))
+        except AuditUnavailable:
+            self._owe([answer])
+            raise
+
+    def refuse(self, entry: Entry) -> None:
+        """Append the record of a request that never became a command: malformed or not authenticated."""
+        entry.time = int(self._clock.now() * 1e6)
+        entry.epoch = self.working.epoch
+        entry.v = 1
+        self._audit.append(encode(entry))
+
+    def settle(self, answers: Sequence[Answer]) -> Sequence[Answer]:
+        """Make all records durable; returns the answers that may *not* leave and must be asked again.
+
+        Raises `AuditUnavailable` or `StoreUnavailable`: then none of them may leave.
+        """
+        try:
+            self._audit.commit()
+        except AuditUnavailable:
+            self._owe(answers)
+            raise
+        changed = self.working.catch_up()
+        if changed is None:
+            return answers
+        if not changed:
+            return ()
+        return [a for a in answers if not changed.isdisjoint(a.refs)]
+
+    def tend(self) -> None:
+        """Housekeeping, about once a second: the log's own, then the records that are still owed."""
+        self._audit.tend()
+        if self._owed and self._audit.healthy:
+            owed, self._owed = self._owed, []
+            try:
+                for record in owed:
+                    self._audit.append(record)
+                self._audit.commit()
+            except AuditUnavailable:
+                self._owed = owed
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the log is expected to take the next record."""
+        return self._audit.healthy
+
+    def ask(self, caller: Caller, command: Command) -> Answer:
+        """All of it at once, for a caller that may block and for READ and WRITE commands only."""
+        with self._asking:
+            if self.action(command).mode is Mode.WRITE:
+                self.intend(caller, command)
+                self._audit.commit()
+            answer = self.perform(caller, command)
+            self.record(answer)
+            self.settle([answer])
+            return answer
+
+    def _owe(self, answers: Sequence[Answer]) -> None:
+        self._owed += [encode(a.entry) for a in answers if a.entry.stage == "outcome"]
+
+    def _entry(self, caller: Caller, action: str) -> Entry:
+        identity = caller.identity
+        return Entry(
+            access_key=caller.access_key,
+            account=identity.account,
+            action=action,
+            auth=caller.auth,
+            epoch=self.working.epoch,
+            principal=identity.arn,
+            region=caller.region,
+            request=caller.request,
+            source=caller.source,
+            time=int(self._clock.now() * 1e6),
+            trace=caller.trace,
+            v=1,
+        )
+
+    def _desk(self, caller: Caller, tx: Transaction, entry: Entry) -> Desk:
+        return Desk(
+            caller=caller,
+            tx=tx,
+            entry=entry,
+            now=self._clock.now(),
+            custodian=self._custodian,
+            random=self.random,
+            quotas=self._quotas,
+            marker_key=self._marker_key,
+        )
+
+
+def _failed(answer: Answer, error: KeysteadError) -> None:
+    answer.error = error
+    answer.entry.outcome = error.code
+    if isinstance(error, InternalError):
+        answer.entry.detail = str(error)

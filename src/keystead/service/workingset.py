@@ -1,0 +1,323 @@
+"""The working set: the keys, aliases and credentials that this process has in use.
+
+The hot path never asks the store. It asks the working set, which is filled on demand and kept at the
+newest epoch by the store's change feed (`WorkingSet.catch_up`). What is not there raises `NotLoaded`; the
+server loads it on another thread and tries the request again. Start-up time and memory do not grow with
+the number of keys that exist, only with those in use, up to a bound.
+
+That something does not exist is remembered as well, and forgotten the moment the feed says that it does.
+Only one thread may use a working set, but `load` may be called from any.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from keystead.core import blob
+from keystead.core.errors import DataDamaged
+from keystead.core.key import Key, State, version_binding
+from keystead.core.names import KeyReference
+from keystead.core.policy import Document, Ruling, parse_key_policy
+from keystead.core.ports import Cipher, Custodian, Store, View
+from keystead.core.principal import secret_binding
+from keystead.service.caller import Identity, identity_of
+
+CHANGES_AT_ONCE: Final = 10_000  # more than that, and starting afresh is cheaper
+VERSIONS_OF_ONE_KEY: Final = 10_240  # older versions held for one key
+
+_NOTHING: Final[frozenset[str]] = frozenset()
+
+
+class Held:
+    """Something in the working set; ``used`` gives it a second chance when room is needed."""
+
+    __slots__ = ("used",)
+
+    def __init__(self) -> None:
+        self.used = True
+
+
+class Bounded(dict[object, Held]):
+    """A map that keeps at most ``limit`` values; the oldest that nobody used since goes first."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def keep(self, name: object, held: Held) -> None:
+        """Add or replace a value."""
+        self.pop(name, None)
+        while len(self) >= self.limit:
+            oldest = next(iter(self))
+            candidate = self.pop(oldest)
+            if candidate.used:  # a second chance, at the end of the queue
+                candidate.used = False
+                self[oldest] = candidate
+        self[name] = held
+
+
+class Absent(Held):
+    """The knowledge that something does not exist."""
+
+    __slots__ = ()
+
+
+class Material(Held):
+    """One version of a key, ready to use."""
+
+    __slots__ = ("cipher", "material_id")
+
+    def __init__(self, cipher: Cipher, material_id: str) -> None:
+        super().__init__()
+        self.cipher = cipher
+        self.material_id = material_id
+
+
+class HeldKey(Held):
+    """One key with its compiled policy and its current version."""
+
+    __slots__ = (
+        "arn",
+        "cipher",
+        "header",
+        "key",
+        "material_id",
+        "older",
+        "policy",
+        "rulings",
+        "usable",
+        "version",
+    )
+
+    def __init__(self, key: Key, policy: Document, current: Material) -> None:
+        super().__init__()
+        self.key = key
+        self.arn = key.arn
+        self.policy = policy
+        self.version = key.current_version
+        self.cipher = current.cipher
+        self.material_id = current.material_id
+        self.header = blob.header(key.id, key.current_version)
+        self.usable = key.state is State.ENABLED
+        self.older = Bounded(VERSIONS_OF_ONE_KEY)  # version number -> Material
+        self.rulings: dict[tuple[Identity, str], Ruling] = {}
+
+
+class HeldAlias(Held):
+    """Where an alias points."""
+
+    __slots__ = ("key_id",)
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__()
+        self.key_id = key_id
+
+
+class HeldCredential(Held):
+    """An enabled access key of an enabled principal, with its secret."""
+
+    __slots__ = ("access_key_id", "identity", "secret")
+
+    def __init__(self, access_key_id: str, secret: bytes, identity: Identity) -> None:
+        super().__init__()
+        self.access_key_id = access_key_id
+        self.secret = secret
+        self.identity = identity
+
+    def __repr__(self) -> str:
+        return f"<HeldCredential {self.access_key_id}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is missing: ``kind`` is key, version, alias or access-key."""
+
+    kind: str
+    ref: str
+    number: int = 0
+    account: str = ""  # of an alias or a version
+    region: str = ""
+
+
+class NotLoaded(Exception):
+    """The working set lacks something that the store may have."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        super().__init__(wanted.kind)
+        self.wanted = wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What `WorkingSet.load` found, and the epoch it was true at."""
+
+    wanted: Wanted
+    epoch: int
+    found: Held
+
+
+class WorkingSet:
+    """See the module. ``epoch`` is the newest change that everything held here has taken in."""
+
+    def __init__(
+        self, store: Store, custodian: Custodian, *, keys: int = 100_000, materials: int = 50_000
+    ) -> None:
+        self.epoch = 0
+        self._store = store
+        self._custodian = custodian
+        self._keys = Bounded(keys)
+        self._aliases = Bounded(keys)
+        self._credentials = Bounded(keys)
+        self._materials_limit = materials
+        self._materials_held = 0  # at most this many older versions are held
+        self._pulse = store.pulse()
+        with store.view() as view:
+            self.epoch = view.newest_change()
+
+    # What is held. Each raises `NotLoaded` when the store has to be asked.
+
+    def key(self, key_id: str) -> HeldKey | None:
+        """The key, or None when there is none (any more)."""
+        held = self._keys.get(key_id)
+        if held is None:
+            raise NotLoaded(Wanted("key", key_id))
+        held.used = True
+        return held if type(held) is HeldKey else None
+
+    def material(self, held: HeldKey, number: int) -> Material | None:
+        """A version of a key other than its current one, or None when there is none."""
+        material = held.older.get(number)
+        if material is None:
+            raise NotLoaded(Wanted("version", held.key.id, number, account=held.key.account))
+        material.used = True
+        return material if type(material) is Material else None
+
+    def alias(self, reference: KeyReference, account: str, region: str) -> str | None:
+        """The id of the key an alias points at."""
+        arn = f"arn:aws:kms:{region}:{account}:{reference.name}"
+        held = self._aliases.get(arn)
+        if held is None:
+            raise NotLoaded(Wanted("alias", reference.name, account=account, region=region))
+        held.used = True
+        return held.key_id if type(held) is HeldAlias else None
+
+    def credential(self, access_key_id: str) -> HeldCredential | None:
+        """The credential behind an access key id, or None when there is no enabled one."""
+        held = self._credentials.get(access_key_id)
+        if held is None:
+            raise NotLoaded(Wanted("access-key", access_key_id))
+        held.used = True
+        return held if type(held) is HeldCredential else None
+
+    # Filling it.
+
+    def load(self, wanted: Wanted) -> Loaded:
+        """Fetch what is wanted from the store; safe on any thread."""
+        with self._store.view() as view:
+            epoch = view.newest_change()
+            if wanted.kind == "key":
+                found = self._load_key(view, wanted.ref)
+            elif wanted.kind == "version":
+                found = self._load_version(view, wanted.ref, wanted.number, account=wanted.account)
+            elif wanted.kind == "alias":
+                alias = view.alias(wanted.account, wanted.region, wanted.ref)
+                found = Absent() if alias is None else HeldAlias(alias.key_id)
+            else:
+                found = self._load_credential(view, wanted.ref)
+        return Loaded(wanted, epoch, found)
+
+    def admit(self, loaded: Loaded) -> None:
+        """Take in what `load` found, unless something has changed since: then it is asked for again."""
+        if loaded.epoch < self.epoch:
+            return
+        wanted = loaded.wanted
+        if wanted.kind == "key":
+            self._keys.keep(wanted.ref, loaded.found)
+        elif wanted.kind == "version":
+            self._admit_version(wanted, loaded.found)
+        elif wanted.kind == "alias":
+            self._aliases.keep(f"arn:aws:kms:{wanted.region}:{wanted.account}:{wanted.ref}", loaded.found)
+        else:
+            self._credentials.keep(wanted.ref, loaded.found)
+
+    def catch_up(self) -> frozenset[str] | None:
+        """Take in what has changed; returns what it was (empty: nothing), None: it could be anything.
+
+        This is the check before an answer leaves. It costs one `Store.pulse` while nothing changes.
+        """
+        pulse = self._store.pulse()
+        if pulse == self._pulse:
+            return _NOTHING
+        with self._store.view() as view:
+            changes = view.changes(self.epoch, CHANGES_AT_ONCE)
+            newest = view.newest_change()
+        self._pulse = pulse
+        if changes is None or len(changes) == CHANGES_AT_ONCE:
+            self.epoch = newest
+            self._forget_everything()
+            return None
+        for change in changes:
+            self._forget(change.kind, change.ref)
+        self.epoch = newest
+        return frozenset(change.ref for change in changes)
+
+    def _load_key(self, view: View, key_id: str) -> Held:
+        key = view.key(key_id)
+        if key is None or key.state is State.DESTROYED:
+            return Absent()
+        current = self._load_version(view, key.id, key.current_version, account=key.account)
+        if not isinstance(current, Material):
+            raise DataDamaged(
+                f"Key {key.id} has no version {key.current_version}: restore the data from a backup."
+            )
+        return HeldKey(key, parse_key_policy(key.policy), current)
+
+    def _load_version(self, view: View, key_id: str, number: int, *, account: str) -> Held:
+        version = view.version(key_id, number)
+        if version is None or not version.handle:
+            return Absent()
+        cipher = self._custodian.cipher(account, version.handle, version_binding(key_id, number))
+        return Material(cipher, version.material_id)
+
+    def _load_credential(self, view: View, access_key_id: str) -> Held:
+        access_key = view.access_key(access_key_id)
+        if access_key is None or not access_key.enabled:
+            return Absent()
+        principal = view.principal(access_key.principal)
+        if principal is None or not principal.enabled:
+            return Absent()
+        secret = self._custodian.reveal(
+            principal.account, access_key.protected, secret_binding(access_key_id)
+        )
+        return HeldCredential(access_key_id, secret, identity_of(principal))
+
+    def _admit_version(self, wanted: Wanted, found: Held) -> None:
+        held = self._keys.get(wanted.ref)
+        if not isinstance(held, HeldKey):  # evicted meanwhile: the next try loads the key first
+            return
+        held.older.keep(wanted.number, found)
+        self._materials_held += 1
+        if self._materials_held > self._materials_limit:  # rare: make room for all at once
+            self._materials_held = 0
+            for other in self._keys.values():
+                if isinstance(other, HeldKey):
+                    other.older.clear()
+
+    def _forget(self, kind: str, ref: str) -> None:
+        if kind == "key":
+            self._keys.pop(ref, None)
+        elif kind == "alias":
+            self._aliases.pop(ref, None)
+        elif kind == "access-key":
+            self._credentials.pop(ref, None)
+        elif kind == "principal":
+            gone = [
+                i
+                for i, c in self._credentials.items()
+                if isinstance(c, HeldCredential) and c.identity.arn == ref
+            ]
+            for access_key_id in gone:
+                del self._credentials[access_key_id]
+
+    def _forget_everything(self) -> None:
+        for held in (self._keys, self._aliases, self._credentials):
+            held.clear()
