@@ -17,9 +17,9 @@ Whatever is asked of a key is one of the events on the left. The table shows the
 """
 
 TAIL = """
-A key that is scheduled for deletion is disabled for use at once. Within its window the deletion can be cancelled,
-which leaves the key disabled. When the window ends, a job destroys it: its material is erased and a tombstone stays,
-so that its id is never used again. Nothing leads back from there.
+A key that is scheduled for deletion can no longer be used. Within its window the deletion can be
+cancelled, which leaves the key disabled. When the window ends, a job destroys it: its material is erased
+and a tombstone stays, so that its id is never used again. Nothing leads back from there.
 """
 
 
