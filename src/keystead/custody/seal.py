@@ -11,7 +11,7 @@ nothing while another slot is left, and changing one touches no other key. Kinds
 A slot's wrapped root is authenticated with the installation's id, the slot's id, kind and parameters, so a
 slot that was changed, renamed or brought from another installation does not open. Its parameter ``root`` is
 a check value of the root key: what is opened must be what the slot says it holds, and slots of different
-roots can be told apart by looking. ``wrapped`` ends with four bytes of SHA-256 over all of that, which protect
+roots can be told apart by looking. ``wrapped`` ends with four bytes of SHA-256 over all of that. They protect
 nothing: they tell a damaged slot from a wrong secret, so that the error names the right cure.
 """
 
