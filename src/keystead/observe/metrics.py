@@ -1,0 +1,255 @@
+"""Every metric of the service, and the shared memory that holds their values.
+
+Before it forks, the supervisor makes one `Slots`: anonymous shared memory with a row of 64-bit counters for
+each process. A process counts by adding one to a cell of its own row, which costs some 60 ns and needs no
+lock, because each cell has one writer. The control process reads all rows and renders them. A row belongs
+to the place, not to the process in it: a restarted worker goes on where the one before it stopped, so
+counters never go back while the service runs.
+
+    slots = Slots(["w0", "w1", "control"], ["Encrypt", "Decrypt"])     # before the fork
+    cells, encrypt = slots.cells(0), slots.request_cell("Encrypt")     # once, in worker 0
+    cells[encrypt + Outcome.OK] += 1                                    # for each request
+    text = render(slots, version="0.1.0")                               # in the control process
+
+Names follow Prometheus: a unit as suffix, `_total` for counters. Every operation and outcome is present from
+the start, at 0, so that a rate over the first failure is not lost.
+"""
+
+import mmap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Final
+
+from keystead.core.errors import Kind
+
+
+class Outcome(IntEnum):
+    """How a request ended; the first ones are the error kinds of `keystead.core.errors`."""
+
+    OK = 0
+    INVALID = 1
+    DENIED = 2
+    NOT_FOUND = 3
+    CONFLICT = 4
+    LIMIT = 5
+    UNAVAILABLE = 6
+    INTERNAL = 7  # a bug: an exception that is not a `KeysteadError`
+
+    @property
+    def label(self) -> str:
+        """The value of the `outcome` label."""
+        return self.name.lower().replace("_", "-")
+
+
+OUTCOME_OF: Final[dict[Kind, Outcome]] = {kind: Outcome[kind.name] for kind in Kind}
+"""The outcome that counts an error of each kind."""
+
+
+class Cell(IntEnum):
+    """The cells of a row that are not about one operation."""
+
+    HEARTBEAT = 0
+    HEALTH = 1
+    RESTARTS = 2  # written by the supervisor
+    CONNECTIONS = 3
+    CONNECTIONS_OPEN = 4
+    REFUSED = 5
+    FAULTS = 6
+    AUDIT_ENTRIES = 7
+    AUDIT_COMMITS = 8
+    AUDIT_FAILURES = 9
+
+
+class State(IntEnum):
+    """Whether a process can do its work."""
+
+    UNKNOWN = 0  # it has not said yet
+    GREEN = 1
+    RED = 2
+
+
+class Reason(IntEnum):
+    """Why a process is red."""
+
+    NONE = 0
+    AUDIT_UNAVAILABLE = 1
+    STORE_UNAVAILABLE = 2
+    CUSTODY_UNAVAILABLE = 3
+    DRAINING = 4
+    NOT_RUNNING = 5
+
+    @property
+    def label(self) -> str:
+        """The value of the `reason` label."""
+        return self.name.lower().replace("_", "-")
+
+
+class Type(StrEnum):
+    """What a value does over time."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric's name, type and meaning; `cell` is where each process keeps its value."""
+
+    name: str
+    type: Type
+    help: str
+    labels: tuple[str, ...] = ("process",)
+    cell: Cell | None = None
+
+
+BUILD: Final = Metric(
+    "keystead_build_info", Type.GAUGE, "Always 1; the label tells the version.", ("version",)
+)
+REQUESTS: Final = Metric(
+    "keystead_requests_total",
+    Type.COUNTER,
+    "Requests by operation and by how they ended, over all processes.",
+    ("operation", "outcome"),
+)
+HEALTH: Final = Metric(
+    "keystead_process_health",
+    Type.GAUGE,
+    "0 when a process has not said yet, 1 when it can work, 2 when it cannot; the label tells why.",
+    ("process", "reason"),
+)
+PER_PROCESS: Final = (
+    Metric(
+        "keystead_process_heartbeats_total",
+        Type.COUNTER,
+        "Signs of life of a process's loop, about ten a second.",
+        cell=Cell.HEARTBEAT,
+    ),
+    Metric(
+        "keystead_process_restarts_total",
+        Type.COUNTER,
+        "How often a process ended and was started again.",
+        cell=Cell.RESTARTS,
+    ),
+    Metric("keystead_connections_total", Type.COUNTER, "Connections accepted.", cell=Cell.CONNECTIONS),
+    Metric("keystead_connections_open", Type.GAUGE, "Connections open now.", cell=Cell.CONNECTIONS_OPEN),
+    Metric(
+        "keystead_refused_requests_total",
+        Type.COUNTER,
+        "Refused before any operation: malformed, oversized, slow, cut short, or over the limit of clients.",
+        cell=Cell.REFUSED,
+    ),
+    Metric(
+        "keystead_faults_total",
+        Type.COUNTER,
+        "Exceptions that nothing expected: each is a bug.",
+        cell=Cell.FAULTS,
+    ),
+    Metric(
+        "keystead_audit_entries_total", Type.COUNTER, "Audit entries made durable.", cell=Cell.AUDIT_ENTRIES
+    ),
+    Metric(
+        "keystead_audit_commits_total",
+        Type.COUNTER,
+        "Groups of audit entries made durable.",
+        cell=Cell.AUDIT_COMMITS,
+    ),
+    Metric(
+        "keystead_audit_failures_total",
+        Type.COUNTER,
+        "Groups of audit entries that could not be made durable; nothing of them was answered.",
+        cell=Cell.AUDIT_FAILURES,
+    ),
+)
+METRICS: Final = (BUILD, REQUESTS, HEALTH, *PER_PROCESS)
+"""Every metric that there is."""
+
+
+class Slots:
+    """Rows of counters in memory shared by a process and those that it forks.
+
+    `processes` names the rows; `operations` names what requests may ask for.
+    """
+
+    def __init__(self, processes: Sequence[str], operations: Sequence[str]) -> None:
+        self.processes = tuple(processes)
+        self.operations = tuple(operations)
+        self._first = {
+            operation: len(Cell) + place * len(Outcome) for place, operation in enumerate(self.operations)
+        }
+        self._width = len(Cell) + len(self.operations) * len(Outcome)
+        memory = mmap.mmap(-1, max(1, len(self.processes)) * self._width * 8)
+        # Aligned 64-bit cells are written and read whole, so a reader never sees half an addition.
+        self._cells = memoryview(memory).cast("Q")
+
+    def cells(self, slot: int) -> memoryview[int]:
+        """The row of a process: add to the cells that `Cell` and `request_cell` name."""
+        return self._cells[slot * self._width : (slot + 1) * self._width]
+
+    def request_cell(self, operation: str) -> int:
+        """Where an operation's outcomes begin in a row; add the `Outcome` to it."""
+        return self._first[operation]
+
+    def read(self, slot: int, cell: int) -> int:
+        """One value of one process."""
+        return self._cells[slot * self._width + cell]
+
+    def write(self, slot: int, cell: int, value: int) -> None:
+        """Set one value of one process."""
+        self._cells[slot * self._width + cell] = value
+
+    def beat(self, slot: int) -> None:
+        """Give a sign of life."""
+        self._cells[slot * self._width + Cell.HEARTBEAT] += 1
+
+    def pulse(self, slot: int) -> int:
+        """A number that changes as long as the process gives signs of life."""
+        return self.read(slot, Cell.HEARTBEAT)
+
+    def declare(self, slot: int, state: State, reason: Reason = Reason.NONE) -> None:
+        """Say whether a process can work, and if not, why. Both are one cell, so they change together."""
+        self.write(slot, Cell.HEALTH, state | reason << 8)
+
+    def health(self, slot: int) -> tuple[State, Reason]:
+        """What a process last said of itself."""
+        value = self.read(slot, Cell.HEALTH)
+        return State(value & 0xFF), Reason(value >> 8)
+
+
+def render(slots: Slots, version: str) -> str:
+    """All metrics in the Prometheus text format."""
+    return "\n".join(_lines(slots, version)) + "\n"
+
+
+def _lines(slots: Slots, version: str) -> Iterator[str]:
+    yield from _heading(BUILD)
+    yield f"{BUILD.name}{_labels(version=version)} 1"
+    yield from _heading(REQUESTS)
+    everybody = range(len(slots.processes))
+    for operation in slots.operations:
+        first = slots.request_cell(operation)
+        for outcome in Outcome:
+            total = sum(slots.read(slot, first + outcome) for slot in everybody)
+            yield f"{REQUESTS.name}{_labels(operation=operation, outcome=outcome.label)} {total}"
+    yield from _heading(HEALTH)
+    for slot, process in enumerate(slots.processes):
+        state, reason = slots.health(slot)
+        yield f"{HEALTH.name}{_labels(process=process, reason=reason.label)} {state.value}"
+    for metric in PER_PROCESS:
+        yield from _heading(metric)
+        for slot, process in enumerate(slots.processes):
+            value = 0 if metric.cell is None else slots.read(slot, metric.cell)
+            yield f"{metric.name}{_labels(process=process)} {value}"
+
+
+def _heading(metric: Metric) -> Iterator[str]:
+    yield f"# HELP {metric.name} {metric.help}"
+    yield f"# TYPE {metric.name} {metric.type}"
+
+
+def _labels(**labels: str) -> str:
+    quoted = (
+        '{}="{}"'.format(name, value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n"))
+        for name, value in labels.items()
+    )
+    return "{" + ",".join(quoted) + "}"
