@@ -174,8 +174,9 @@ class Gate:
         random: Random,
         quotas: Quotas,
         marker_key: bytes,
+        keys_held: int = 100_000,
     ) -> None:
-        self.working = WorkingSet(store, custodian)
+        self.working = WorkingSet(store, custodian, keys=keys_held)
         self.random = random
         self._store = store
         self._custodian = custodian
@@ -211,11 +212,12 @@ class Gate:
         self._audit.append(encode(entry))
         return answer
 
-    def intend(self, caller: Caller, command: Command) -> None:
+    def intend(self, caller: Caller, command: Command) -> Answer:
         """Append the intent of a change. It must be durable before `perform` is called."""
         entry = self._entry(caller, self.action(command).name)
         entry.stage = "intent"
         self._audit.append(encode(entry))
+        return Answer(entry, [])
 
     def perform(self, caller: Caller, command: Command) -> Answer:
         """Run a READ or WRITE command in a transaction of its own; any thread. `record` comes next."""
@@ -252,12 +254,15 @@ class Gate:
             self._owe([answer])
             raise
 
-    def refuse(self, entry: Entry) -> None:
+    def refuse(self, entry: Entry, error: KeysteadError) -> Answer:
         """Append the record of a request that never became a command: malformed or not authenticated."""
         entry.time = int(self._clock.now() * 1e6)
         entry.epoch = self.working.epoch
         entry.v = 1
+        answer = Answer(entry, [entry.access_key])
+        _failed(answer, error)
         self._audit.append(encode(entry))
+        return answer
 
     def settle(self, answers: Sequence[Answer]) -> Sequence[Answer]:
         """Make all records durable; returns the answers that may *not* leave and must be asked again.

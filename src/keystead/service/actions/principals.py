@@ -11,6 +11,7 @@ from typing import Final
 
 from keystead.core.errors import AlreadyExists, InvalidRequest, LimitExceeded, NotFound
 from keystead.core.policy import parse_identity_policy
+from keystead.core.ports import Random
 from keystead.core.principal import AccessKey, Principal, secret_binding, user_arn
 from keystead.service import commands as c
 from keystead.service.desk import Desk
@@ -78,9 +79,7 @@ def create_access_key(command: c.CreateAccessKey, desk: Desk) -> NewAccessKey:
     quota = desk.quotas.access_keys_per_principal
     if len(desk.tx.access_keys(arn)) >= quota:
         raise LimitExceeded(f"The user has {quota} access keys: the quota is reached. Delete one first.")
-    # The forms of AWS: AKIA and 16 characters of base 32; a secret of 40 characters, 240 bits.
-    access_key_id = "AKIA" + b32encode(desk.random(10)).decode()
-    secret = b64encode(desk.random(30)).decode()
+    access_key_id, secret = new_credentials(desk.random)
     access_key = AccessKey(
         id=access_key_id,
         principal=arn,
@@ -90,6 +89,11 @@ def create_access_key(command: c.CreateAccessKey, desk: Desk) -> NewAccessKey:
     desk.tx.put_access_key(access_key)
     desk.entry.subject = f"{arn} {access_key_id}"
     return NewAccessKey(access_key, secret)
+
+
+def new_credentials(random: Random) -> tuple[str, str]:
+    """An access key id and a secret in AWS's forms: AKIA and 16 characters; 40 characters, 240 bits."""
+    return "AKIA" + b32encode(random(10)).decode(), b64encode(random(30)).decode()
 
 
 def set_access_key_status(command: c.SetAccessKeyStatus, desk: Desk) -> Done:

@@ -1,0 +1,306 @@
+"""The composition root: the one place that knows which store, custodian and log there are.
+
+`found` makes a new installation. `Installation.open` opens one: the store, the seal, the custodian, the keys
+that the service needs for itself. It is done once, in the supervisor; the processes inherit the result by
+fork and make their own connections and logs (`Installation.gate`).
+
+    installation = Installation.open(config, secrets, clock, random)
+    gate = installation.gate("w0")
+
+**What an installation is.** An id; a root key under one or more seal slots; a key-encryption key per account
+under the root; and, wrapped under the service's own account, the key that signs audit checkpoints and the
+key that makes pagination markers. All of it is stored in one transaction, or none.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from keystead import custody, store
+from keystead.audit.disk import LocalDisk
+from keystead.audit.log import Log, Notice
+from keystead.config import Config
+from keystead.core.errors import ConfigError, DataDamaged
+from keystead.core.key import binding
+from keystead.core.ports import Clock, Custodian, Random, Store
+from keystead.core.principal import AccessKey, Principal, secret_binding, service_arn, user_arn
+from keystead.core.seal import SealSlot
+from keystead.crypto.note import NoteSigner
+from keystead.crypto.random import startup_health_test
+from keystead.custody import seal
+from keystead.custody.seals import SecretSource
+from keystead.service.actions.principals import new_credentials
+from keystead.service.caller import Caller, identity_of
+from keystead.service.entry import Entry, encode
+from keystead.service.gate import Gate
+from keystead.service.quotas import Quotas
+from keystead.service.recovery import resolve, unfinished
+
+SERVICE_ACCOUNT: Final = "000000000000"  # owns what the service needs for itself
+JOBS: Final = "jobs"
+ADMIN: Final = "admin"
+CONTROL: Final = "control"
+VKEY_FILE: Final = "audit.vkey"
+
+_ADMIN_POLICY: Final = (
+    '{"Version": "2012-10-17", "Statement": [{"Sid": "Administrator", "Effect": "Allow", "Action": "*", '
+    '"Resource": "*"}]}'
+)
+_JOBS_POLICY: Final = (
+    '{"Version": "2012-10-17", "Statement": [{"Sid": "Jobs", "Effect": "Allow", "Action": '
+    '["keystead:DestroyKey", "keystead:RotateKey"], "Resource": "*"}]}'
+)
+_SIGNING_KEY: Final = binding("audit-signing-key")
+_MARKER_KEY: Final = binding("marker-key")
+_LOOK_BACK: Final = 4096  # entries searched for changes that a crash has interrupted
+
+
+class SystemClock:
+    """The machine's own clocks (`keystead.core.ports.Clock`)."""
+
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Founded:
+    """A new installation: what its owner must write down, given out this once."""
+
+    instance: str
+    account: str
+    vkey: str  # the public key that audit checkpoints are verified with
+    access_key_id: str
+    secret_access_key: str
+    slot: SealSlot
+
+    def __repr__(self) -> str:
+        return f"<Founded {self.instance}>"
+
+
+def found(
+    config: Config,
+    kind: str,
+    secrets: SecretSource,
+    clock: Clock,
+    random: Random,
+    **options: str | int,
+) -> Founded:
+    """Make a new installation in ``config.data``, sealed by one slot of that ``kind``.
+
+    Raises `ConfigError` if there is one already, and `SealError` when the slot's secret is missing.
+    """
+    startup_health_test(random)
+    config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    opened = store.connect(config.store, create=True, now=clock.now)
+    try:
+        with opened.view() as view:
+            if view.setting("instance") is not None:
+                raise ConfigError(f"{config.data} holds an installation already: choose another directory")
+        # (1) The keys of the service itself.
+        instance = random(8).hex()
+        account = f"{int.from_bytes(random(8), 'big') % 10**12:012d}"
+        root = seal.new_root(random)
+        custodian = custody.connect("software:", root=root, random=random)
+        account_keys = {name: custodian.enroll(name) for name in (SERVICE_ACCOUNT, account)}
+        for name, wrapped in account_keys.items():
+            custodian.admit(name, wrapped)
+        signing_key, marker_key = random(32), random(32)
+        vkey = _signer(instance, signing_key).vkey
+        # (2) Its first people.
+        now = clock.now()
+        admin = Principal(
+            arn=user_arn(account, ADMIN), account=account, name=ADMIN, created=now, policy=_ADMIN_POLICY
+        )
+        jobs = Principal(
+            arn=service_arn(account, JOBS), account=account, name=JOBS, created=now, policy=_JOBS_POLICY
+        )
+        access_key, secret = _access_key(custodian, admin, now, random)
+        # (3) The slot last: it may leave a file behind, and everything that can fail should fail before.
+        slot = seal.create(kind, root, secrets, random, instance=instance, **options)
+        with opened.transact("init") as tx:
+            tx.put_setting("instance", instance)
+            tx.put_setting("account", account)
+            tx.put_setting("audit-vkey", vkey)
+            tx.put_setting("audit-signing-key", custodian.protect(SERVICE_ACCOUNT, signing_key, _SIGNING_KEY))
+            tx.put_setting("marker-key", custodian.protect(SERVICE_ACCOUNT, marker_key, _MARKER_KEY))
+            for name, wrapped in account_keys.items():
+                tx.put_account_key(name, wrapped)
+            tx.put_seal_slot(slot)
+            tx.put_principal(admin)
+            tx.put_principal(jobs)
+            tx.put_access_key(access_key)
+    finally:
+        opened.close()
+    (config.data / VKEY_FILE).write_text(vkey + "\n")
+    # (4) The first record of all.
+    installation = Installation.open(config, secrets, clock, random)
+    log = installation.log(CONTROL)
+    log.append(
+        encode(
+            Entry(
+                account=account,
+                action="keystead:Init",
+                subject=f"{admin.arn} {access_key.id}",
+                time=int(now * 1e6),
+                v=1,
+            )
+        )
+    )
+    log.close()
+    installation.store.close()
+    return Founded(instance, account, vkey, access_key.id, secret, slot)
+
+
+@dataclass(slots=True)
+class Installation:
+    """An opened installation."""
+
+    config: Config
+    instance: str
+    account: str
+    vkey: str
+    store: Store
+    custodian: Custodian
+    clock: Clock
+    random: Random
+    warnings: list[str]  # what the operator is told at every start
+    _signing_key: bytes
+    _marker_key: bytes
+
+    def __repr__(self) -> str:
+        return f"<Installation {self.instance}>"
+
+    @classmethod
+    def open(cls, config: Config, secrets: SecretSource, clock: Clock, random: Random) -> Self:
+        """Open the store and the seal; raises `ConfigError`, `SealError` or `DataDamaged` with the cure."""
+        startup_health_test(random)
+        opened = store.connect(config.store, now=clock.now)
+        with opened.view() as view:
+            names = ("instance", "account", "audit-vkey", "audit-signing-key", "marker-key")
+            settings = {name: view.setting(name) for name in names}
+            slots, account_keys = view.seal_slots(), view.account_keys()
+        if settings["instance"] is None:
+            raise ConfigError(f"{config.data} holds no installation: run `keystead init --data {config.data}`")
+        missing = [name for name, value in settings.items() if value is None]
+        if missing or not account_keys:
+            what = ", ".join(missing) or "account keys"
+            raise DataDamaged(f"the store in {config.data} has lost its {what}: restore it from a backup")
+        instance = settings["instance"]
+        root = seal.open_any(slots, secrets, instance=instance)
+        custodian = custody.connect("software:", root=root, random=random)
+        for account, wrapped in account_keys.items():
+            custodian.admit(account, wrapped)
+
+        def own(name: str, label: bytes) -> bytes:
+            return custodian.reveal(SERVICE_ACCOUNT, settings[name] or "", label)
+
+        return cls(
+            config=config,
+            instance=instance,
+            account=settings["account"] or "",
+            vkey=settings["audit-vkey"] or "",
+            store=opened,
+            custodian=custodian,
+            clock=clock,
+            random=random,
+            warnings=seal.warnings(slots),
+            _signing_key=own("audit-signing-key", _SIGNING_KEY),
+            _marker_key=own("marker-key", _MARKER_KEY),
+        )
+
+    def log(self, slot: str) -> Log:
+        """The audit log of one process; recovers what a crash has left."""
+        signer = _signer(self.instance, self._signing_key)
+        return Log.open(
+            self.config.audit / slot,
+            origin=f"{signer.name}/{slot}",
+            signer=signer,
+            disk=LocalDisk(),
+            clock=self.clock,
+            random=self.random,
+            notice=self._notice,
+            executor=ThreadPoolExecutor(1, thread_name_prefix="audit"),
+        )
+
+    def gate(self, slot: str) -> tuple[Gate, Callable[[], None]]:
+        """A gate for the process of that name, and what to call when it ends. Made on the loop's thread."""
+        log = self.log(slot)
+        last = log.entries(log.size - _LOOK_BACK, log.size)
+        intents = unfinished(last)
+        if intents:
+            with self.store.view() as view:
+                for outcome in resolve(intents, view, self.clock.now()):
+                    log.append(encode(outcome))
+            log.commit()
+        limits = self.config.limits
+        gate = Gate(
+            store=self.store,
+            custodian=self.custodian,
+            audit=log,
+            clock=self.clock,
+            random=self.random,
+            quotas=Quotas(
+                aliases_per_key=limits.aliases_per_key,
+                tags_per_key=limits.tags_per_key,
+                rotations_on_demand=limits.rotations_on_demand,
+                access_keys_per_principal=limits.access_keys_per_principal,
+            ),
+            marker_key=self._marker_key,
+            keys_held=limits.keys_held,
+        )
+
+        def close() -> None:
+            log.close()
+            self.store.close()
+
+        return gate, close
+
+    def jobs(self, request: str, region: str) -> Caller:
+        """The caller that scheduled jobs ask as."""
+        with self.store.view() as view:
+            principal = view.principal(service_arn(self.account, JOBS))
+        if principal is None:
+            raise DataDamaged("the jobs' principal is missing from the store: restore it from a backup")
+        return Caller(identity_of(principal), request=request, region=region, auth="internal")
+
+    def admin_access_key(self) -> tuple[str, str]:
+        """The admin's first enabled access key with its secret, for `keystead dev` to print again."""
+        with self.store.view() as view:
+            keys = [key for key in view.access_keys(user_arn(self.account, ADMIN)) if key.enabled]
+        if not keys:
+            raise ConfigError("the admin has no enabled access key: make one with `keystead access-key create`")
+        secret = self.custodian.reveal(self.account, keys[0].protected, secret_binding(keys[0].id))
+        return keys[0].id, secret.decode()
+
+    def _notice(self, notice: Notice) -> bytes:
+        """The log's own records: what it recovered, when it stopped and when it went on."""
+        return encode(
+            Entry(
+                action=f"keystead:Audit{notice.event.capitalize()}",
+                detail=f"{notice.reason} (dropped {notice.dropped_bytes} bytes, refused {notice.refused} records)",
+                time=int(self.clock.now() * 1e6),
+                v=1,
+            )
+        )
+
+
+def logs(directory: Path) -> list[Path]:
+    """The audit logs in a directory, by name."""
+    return sorted(path for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
+
+
+def _signer(instance: str, signing_key: bytes) -> NoteSigner:
+    return NoteSigner(f"keystead-{instance}", Ed25519PrivateKey.from_private_bytes(signing_key))
+
+
+def _access_key(
+    custodian: Custodian, principal: Principal, now: float, random: Random
+) -> tuple[AccessKey, str]:
+    access_key_id, secret = new_credentials(random)
+    protected = custodian.protect(principal.account, secret.encode(), secret_binding(access_key_id))
+    return AccessKey(id=access_key_id, principal=principal.arn, protected=protected, created=now), secret

@@ -1,0 +1,236 @@
+"""The configuration: one frozen value, parsed once, refused at start when anything in it is wrong.
+
+It is written in TOML. ``keystead init`` writes a commented one; every setting has a default but ``data``.
+
+    data = "/var/lib/keystead"
+    [listen]
+    address = "127.0.0.1:8900"
+    workers = 2
+    [control]
+    address = "127.0.0.1:8901"
+    [tls]
+    certificate = "/etc/keystead/server.pem"
+    key = "/etc/keystead/server.key"
+    [limits]
+    body_bytes = 131072
+
+``docs/reference/configuration.md`` describes each setting; a test compares.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from keystead.core.errors import ConfigError
+
+DATABASE: Final = "keystead.db"
+AUDIT: Final = "audit"
+FILE: Final = "keystead.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen: a host and a TCP port, 0 for any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """The files of the data plane's certificate."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds that an operator may move."""
+
+    body_bytes: int = 131_072  # of a request
+    connections: int = 10_000  # of one worker
+    drain_seconds: int = 15  # for answers that are under way when the server stops
+    keys_held: int = 100_000  # in the working set of one worker
+    aliases_per_key: int = 50
+    tags_per_key: int = 50
+    rotations_on_demand: int = 25
+    access_keys_per_principal: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that can be set."""
+
+    data: Path
+    listen: Address = Address("127.0.0.1", 8900)
+    control: Address = Address("127.0.0.1", 8901)
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    regions: tuple[str, ...] = ()  # empty: any
+    tls: Tls | None = None
+    log: str = "text"  # or "json"
+    jobs_seconds: float = 60.0  # between two looks for what is due
+    limits: Limits = Limits()
+
+    @property
+    def store(self) -> str:
+        """The store's URL."""
+        return f"sqlite:///{self.data.absolute() / DATABASE}"
+
+    @property
+    def audit(self) -> Path:
+        """The directory of the audit logs."""
+        return self.data / AUDIT
+
+
+def load(path: Path) -> Config:
+    """The configuration in a file; raises `ConfigError` that names the setting and the cure."""
+    try:
+        with path.open("rb") as file:
+            raw = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"the configuration {path} cannot be read ({error.strerror}): name another") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"the configuration {path} is not valid TOML: {error}") from None
+    return parse(raw, path.parent)
+
+
+def parse(raw: Mapping[str, Any], base: Path) -> Config:
+    """A configuration from parsed TOML; relative paths start from ``base``."""
+    table = _Table("", raw)
+    listen, control, tls = table.table("listen"), table.table("control"), table.table("tls")
+    config = Config(data=base / table.text("data", required=True))
+    config = replace(
+        config,
+        listen=listen.address("address", config.listen),
+        workers=listen.number("workers", config.workers, 1, 64),
+        regions=listen.regions("regions"),
+        control=control.address("address", config.control),
+        jobs_seconds=float(control.number("jobs_seconds", int(config.jobs_seconds), 1, 3600)),
+        log=table.choice("log", config.log, ("text", "json")),
+        tls=_tls(tls, base),
+        limits=_limits(table.table("limits")),
+    )
+    for part in (listen, control, tls, table):
+        part.finish()
+    return config
+
+
+class _Table:
+    """One table of the file; every value is taken once, and what is left over is a mistake."""
+
+    def __init__(self, name: str, values: Mapping[str, Any]) -> None:
+        self._name = name
+        self._values = dict(values)
+
+    def table(self, name: str) -> "_Table":
+        value = self._values.pop(name, {})
+        if not isinstance(value, dict):
+            raise self._wrong(name, "a table")
+        return _Table(name, value)
+
+    def text(self, name: str, default: str = "", *, required: bool = False) -> str:
+        value = self._values.pop(name, default)
+        if not isinstance(value, str) or (required and not value):
+            raise self._wrong(name, "a text")
+        return value
+
+    def number(self, name: str, default: int, low: int, high: int) -> int:
+        value = self._values.pop(name, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self._wrong(name, f"a whole number from {low} to {high}")
+        return value
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.text(name, default)
+        if value not in choices:
+            raise self._wrong(name, f"one of {', '.join(choices)}")
+        return value
+
+    def address(self, name: str, default: Address) -> Address:
+        value = self.text(name)
+        return address(value, self._path(name)) if value else default
+
+    def regions(self, name: str) -> tuple[str, ...]:
+        value = self._values.pop(name, [])
+        if not isinstance(value, list) or not all(isinstance(r, str) and _REGION.fullmatch(r) for r in value):
+            raise self._wrong(name, 'a list of region names such as ["eu-central-1"]')
+        return tuple(value)
+
+    def finish(self) -> None:
+        if self._values:
+            raise ConfigError(f"the configuration has no setting {self._path(min(self._values))!r}: remove it")
+
+    def _path(self, name: str) -> str:
+        return f"{self._name}.{name}" if self._name else name
+
+    def _wrong(self, name: str, expected: str) -> ConfigError:
+        return ConfigError(f"the setting {self._path(name)!r} must be {expected}")
+
+
+_REGION: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_MOST: Final = 100_000_000
+
+
+def address(text: str, setting: str) -> Address:
+    """``host:port``, with brackets round an IPv6 host."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65_535:  # noqa: PLR2004 - the largest port
+        raise ConfigError(f"the setting {setting!r} must be an address such as 127.0.0.1:8900")
+    return Address(host.strip("[]"), int(port))
+
+
+def _tls(table: _Table, base: Path) -> Tls | None:
+    certificate, key, client_ca = table.text("certificate"), table.text("key"), table.text("client_ca")
+    if not certificate and not key and not client_ca:
+        return None
+    if not certificate or not key:
+        raise ConfigError("the settings 'tls.certificate' and 'tls.key' go together: set both or neither")
+    return Tls(
+        certificate=base / certificate, key=base / key, client_ca=base / client_ca if client_ca else None
+    )
+
+
+def _limits(table: _Table) -> Limits:
+    defaults = Limits()
+    values = {f.name: table.number(f.name, getattr(defaults, f.name), 1, _MOST) for f in fields(Limits)}
+    table.finish()
+    return Limits(**values)
+
+
+def template(data: Path, listen: Address, control: Address) -> str:
+    """A commented configuration for a new installation."""
+    return f"""\
+# The configuration of Keystead. Lines that begin with # show the defaults.
+# Every setting is described in docs/reference/configuration.md.
+
+data = "{data}"
+# log = "text"                    # or "json", on standard error
+
+[listen]                          # the data plane: AWS KMS for your applications
+address = "{listen}"
+# workers = 2                     # processes; the default is one for each core
+# regions = ["eu-central-1"]      # the default is any region that a client names
+
+[control]                         # health, metrics and administration: keep it on a private network
+address = "{control}"
+# jobs_seconds = 60               # between two looks for keys that are due for deletion or rotation
+
+# [tls]                           # without it, put a TLS proxy in front or stay on loopback
+# certificate = "server.pem"
+# key = "server.key"
+# client_ca = "clients.pem"       # then every client must show a certificate
+
+# [limits]
+# body_bytes = 131072
+# connections = 10000
+# drain_seconds = 15
+"""

@@ -1,0 +1,287 @@
+"""A worker: carries requests from the listener through a front to the gate, and the answers back.
+
+Everything that arrived in one turn of the loop is settled together. `Worker.handle` runs hot commands at once
+and puts their answers aside; when the turn has nothing else to do, `_settle` makes all their records durable
+with one write and one sync, checks that nothing they rest on has changed, and only then writes them to their
+connections. So a request costs one list append here, and no future, task, thread or queue.
+
+Commands that ask the store run on a small pool of threads. A change goes round twice: its intent is settled
+first, then the pool makes the change, then its outcome is settled, then it is answered.
+
+    handle -> front.read -> gate.handle ----------------------------.
+                         -> gate.intend -> _settle -> pool: perform -+-> _settle -> reply
+                         ->                           pool: perform -'
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from itertools import count
+from typing import Final
+
+from keystead.core.errors import (
+    AuditUnavailable,
+    InvalidRequest,
+    KeysteadError,
+    StoreUnavailable,
+    Throttled,
+    TooLarge,
+)
+from keystead.core.ports import Random
+from keystead.fronts.front import Asked, Front
+from keystead.observe.metrics import OUTCOME_OF, Cell, Outcome, Reason, Slots, State
+from keystead.server.http import Problem, ProblemKind
+from keystead.server.listener import Exchange
+from keystead.service.action import Mode
+from keystead.service.entry import Entry
+from keystead.service.gate import Answer, Gate, InternalError
+from keystead.service.workingset import Loaded, NotLoaded, Wanted
+
+TEND_SECONDS: Final = 0.25
+MOST_TRIES: Final = 8  # of one request: more means that what it needs changes faster than it can be loaded
+MOST_WAITING: Final = 256  # requests for the pool, per worker
+
+
+class Waiting:
+    """A request whose answer waits for the next settlement."""
+
+    __slots__ = ("answer", "asked", "exchange", "intent", "request", "tries")
+
+    def __init__(
+        self, exchange: Exchange, request: str, asked: Asked | None, answer: Answer, *, intent: bool, tries: int
+    ) -> None:
+        self.exchange = exchange
+        self.request = request
+        self.asked = asked  # None for a request that no front understood
+        self.answer = answer
+        self.intent = intent
+        self.tries = tries
+
+
+class Worker:
+    """See the module; the listener's application (`keystead.server.listener.Application`).
+
+    Made and used on the loop's own thread. ``on_fault`` hears of bugs.
+    """
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        front: Front,
+        pool: Executor,
+        random: Random,
+        slots: Slots,
+        slot: int,
+        on_fault: Callable[[BaseException], None],
+    ) -> None:
+        self._gate = gate
+        self._front = front
+        self._pool = pool
+        self._slots = slots
+        self._slot = slot
+        self._cells = slots.cells(slot)
+        self._on_fault = on_fault
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[Waiting] = []
+        self._loading: dict[Wanted, list[tuple[Exchange, int]]] = {}
+        self._pooled = 0
+        prefix = random(10).hex()
+        self._prefix = f"{prefix[:8]}-{prefix[8:12]}-{prefix[12:16]}-{prefix[16:20]}-"
+        self._numbers = count(int.from_bytes(random(4), "big"))
+        self._operations = {operation: slots.request_cell(operation) for operation in slots.operations}
+        self._tending: asyncio.TimerHandle | None = None
+        self._tend()
+
+    # The listener's side.
+
+    def handle(self, exchange: Exchange) -> None:
+        """Take a request; it is answered when its record is durable."""
+        self._attend(exchange, 0)
+
+    def refuse(self, exchange: Exchange, problem: Problem) -> None:
+        """Record and answer a request that the listener could not take."""
+        error: KeysteadError = InvalidRequest(problem.text)
+        if problem.kind in (ProblemKind.HEADERS_TOO_LARGE, ProblemKind.BODY_TOO_LARGE):
+            error = TooLarge(problem.text)
+        entry = self._front.describe(exchange, self._request())
+        self._refused(exchange, entry, error, 0)
+
+    def close(self) -> None:
+        """Settle what is left; the listener has drained."""
+        if self._tending is not None:
+            self._tending.cancel()
+        self._settle()
+
+    # One request.
+
+    def _request(self) -> str:
+        """A request id in the form that AWS gives them."""
+        return self._prefix + "%012x" % next(self._numbers)  # noqa: UP031 - the fastest way to twelve hex digits
+
+    def _attend(self, exchange: Exchange, tries: int) -> None:
+        request = self._request()
+        gate = self._gate
+        try:
+            asked = self._front.read(exchange, request)
+            mode = gate.action(asked.command).mode
+            if mode is Mode.HOT:
+                answer = gate.handle(asked.caller, asked.command)
+                self._wait(Waiting(exchange, request, asked, answer, intent=False, tries=tries))
+            elif self._pooled >= MOST_WAITING:
+                raise Throttled("Too many requests are waiting for the store: try again later.")
+            elif mode is Mode.WRITE:
+                answer = gate.intend(asked.caller, asked.command)
+                self._wait(Waiting(exchange, request, asked, answer, intent=True, tries=tries))
+            else:
+                self._perform(exchange, request, asked, tries)
+        except NotLoaded as missing:
+            self._load(missing.wanted, exchange, tries)
+        except AuditUnavailable as error:
+            self._reply_error(exchange, request, error)
+        except KeysteadError as error:
+            self._refused(exchange, self._front.describe(exchange, request), error, tries)
+        except Exception as error:  # noqa: BLE001 - a bug must be answered, and must not stop the worker
+            self._on_fault(error)
+            internal = InternalError(type(error).__name__)
+            self._refused(exchange, self._front.describe(exchange, request), internal, tries)
+
+    def _refused(self, exchange: Exchange, entry: Entry, error: KeysteadError, tries: int) -> None:
+        """Record a request that did not become a command, and answer it when that is durable."""
+        try:
+            answer = self._gate.refuse(entry, error)
+        except AuditUnavailable as unavailable:
+            self._reply_error(exchange, entry.request, unavailable)
+        else:
+            self._wait(Waiting(exchange, entry.request, None, answer, intent=False, tries=tries))
+
+    def _wait(self, waiting: Waiting) -> None:
+        if not self._waiting:
+            self._loop.call_soon(self._settle)
+        self._waiting.append(waiting)
+
+    # Settling.
+
+    def _settle(self) -> None:
+        """The end of a turn: records durable, nothing changed, and only then the answers."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        try:
+            withheld = self._gate.settle([one.answer for one in waiting])
+        except KeysteadError as error:
+            self._cells[Cell.AUDIT_FAILURES] += 1
+            self._declare()
+            for one in waiting:
+                self._reply_error(one.exchange, one.request, error)
+            return
+        self._cells[Cell.AUDIT_COMMITS] += 1
+        self._cells[Cell.AUDIT_ENTRIES] += len(waiting)
+        for one in waiting:
+            if withheld and one.answer in withheld:
+                self._again(one.exchange, one.request, one.tries)
+            elif one.intent:
+                assert one.asked is not None  # noqa: S101 - only a command has an intent
+                self._perform(one.exchange, one.request, one.asked, one.tries)
+            else:
+                self._reply(one)
+
+    def _reply(self, one: Waiting) -> None:
+        error, asked = one.answer.error, one.asked
+        if error is not None or asked is None:
+            self._reply_error(one.exchange, one.request, error or InternalError("no answer"), asked)
+            return
+        try:
+            body = asked.write(one.answer.outcome())
+        except Exception as fault:  # noqa: BLE001 - a bug must be answered
+            self._on_fault(fault)
+            self._reply_error(one.exchange, one.request, InternalError(type(fault).__name__), asked)
+            return
+        self._cells[self._operations[asked.operation]] += 1
+        one.exchange.reply(200, body, self._front.head(one.request, body))
+
+    def _reply_error(
+        self, exchange: Exchange, request: str, error: KeysteadError, asked: Asked | None = None
+    ) -> None:
+        operation = UNKNOWN if asked is None else asked.operation
+        outcome = Outcome.INTERNAL if isinstance(error, InternalError) else OUTCOME_OF[error.kind]
+        self._cells[self._operations[operation] + outcome] += 1
+        status, body = self._front.write_error(error)
+        exchange.reply(status, body, self._front.head(request, body))
+
+    def _again(self, exchange: Exchange, request: str, tries: int) -> None:
+        """Ask once more, because what the answer rested on has changed meanwhile."""
+        if tries >= MOST_TRIES:
+            error = StoreUnavailable("What this request needs keeps changing: try again later.")
+            self._reply_error(exchange, request, error)
+        else:
+            self._attend(exchange, tries + 1)
+
+    # What needs the store.
+
+    def _perform(self, exchange: Exchange, request: str, asked: Asked, tries: int) -> None:
+        self._pooled += 1
+
+        def work() -> None:
+            answer = self._gate.perform(asked.caller, asked.command)
+            self._loop.call_soon_threadsafe(done, answer)
+
+        def done(answer: Answer) -> None:
+            self._pooled -= 1
+            try:
+                self._gate.record(answer)
+            except AuditUnavailable as error:
+                self._reply_error(exchange, request, error, asked)
+            else:
+                self._wait(Waiting(exchange, request, asked, answer, intent=False, tries=tries))
+
+        self._pool.submit(work)
+
+    def _load(self, wanted: Wanted, exchange: Exchange, tries: int) -> None:
+        """Fill the working set on another thread, then ask again. One load serves all who wait for it."""
+        queue = self._loading.get(wanted)
+        if queue is not None:
+            queue.append((exchange, tries))
+            return
+        self._loading[wanted] = [(exchange, tries)]
+
+        def work() -> None:
+            try:
+                loaded: Loaded | KeysteadError = self._gate.working.load(wanted)
+            except KeysteadError as error:
+                loaded = error
+            except Exception as error:  # noqa: BLE001 - a bug must be answered
+                self._on_fault(error)
+                loaded = InternalError(type(error).__name__)
+            self._loop.call_soon_threadsafe(done, loaded)
+
+        def done(loaded: Loaded | KeysteadError) -> None:
+            if isinstance(loaded, Loaded):
+                self._gate.working.admit(loaded)
+            for waiter, before in self._loading.pop(wanted):
+                if isinstance(loaded, KeysteadError):
+                    self._refused(waiter, self._front.describe(waiter, self._request()), loaded, before)
+                else:
+                    self._again(waiter, self._request(), before)
+
+        self._pool.submit(work)
+
+    # Housekeeping.
+
+    def _tend(self) -> None:
+        try:
+            self._gate.tend()
+        except Exception as error:  # noqa: BLE001 - housekeeping must go on
+            self._on_fault(error)
+        self._declare()
+        self._tending = self._loop.call_later(TEND_SECONDS, self._tend)
+
+    def _declare(self) -> None:
+        if self._gate.healthy:
+            self._slots.declare(self._slot, State.GREEN)
+        else:
+            self._slots.declare(self._slot, State.RED, Reason.AUDIT_UNAVAILABLE)
+
+
+UNKNOWN: Final = "Unknown"
+"""The operation that requests are counted under which no front understood."""
