@@ -3,6 +3,7 @@ import hmac
 import json
 import pickle
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -210,35 +211,42 @@ def power(value: int, exponent: int) -> int:
     return result
 
 
-def salamander(keys: tuple[bytes, bytes], nonce: bytes) -> bytes:
-    """Two blocks of ciphertext and a tag that AES-256-GCM accepts under both keys.
+def salamander(keys: tuple[bytes, bytes], nonce: bytes, aad: bytes) -> bytes:
+    """Two blocks of ciphertext and a tag that AES-256-GCM accepts under both keys, with 32 bytes of aad.
 
-    The tag is C1*H^3 + C2*H^2 + lengths*H + AES(nonce || 1). With C1 free, equal tags under both keys are
-    one linear equation for C2.
+    The tag is A1*H^5 + A2*H^4 + C1*H^3 + C2*H^2 + lengths*H + AES(nonce || 1). With C1 free, equal tags
+    under both keys are one linear equation for C2.
     """
     blocks = [Cipher(algorithms.AES256(key), modes.ECB()).encryptor().update for key in keys]  # noqa: S305 -- GHASH's key is a bare block
-    h = [int.from_bytes(block(bytes(16)), "big") for block in blocks]
-    mask = [int.from_bytes(block(nonce + b"\0\0\0\x01"), "big") for block in blocks]
-    c1, lengths = int.from_bytes(b"any bytes at all", "big"), 256
-    cubes, squares = [power(x, 3) for x in h], [power(x, 2) for x in h]
-    known = multiply(c1, cubes[0] ^ cubes[1]) ^ multiply(lengths, h[0] ^ h[1]) ^ mask[0] ^ mask[1]
-    c2 = multiply(known, power(squares[0] ^ squares[1], 2**128 - 2))
-    tag = multiply(c1, cubes[0]) ^ multiply(c2, squares[0]) ^ multiply(lengths, h[0]) ^ mask[0]
+    first, second = (int.from_bytes(block(bytes(16)), "big") for block in blocks)
+    c1 = int.from_bytes(b"any bytes at all", "big")
+    fixed = [(int.from_bytes(aad[:16], "big"), 5), (int.from_bytes(aad[16:], "big"), 4), (c1, 3)]
+    fixed.append(((256 << 64) | 256, 1))
+
+    def without_c2(h: int, block: Callable[[bytes], bytes]) -> int:
+        total = int.from_bytes(block(nonce + b"\0\0\0\x01"), "big")
+        for value, exponent in fixed:
+            total ^= multiply(value, power(h, exponent))
+        return total
+
+    tags = without_c2(first, blocks[0]), without_c2(second, blocks[1])
+    c2 = multiply(tags[0] ^ tags[1], power(power(first, 2) ^ power(second, 2), 2**128 - 2))
+    tag = tags[0] ^ multiply(c2, power(first, 2))
     return b"".join(part.to_bytes(16, "big") for part in (c1, c2, tag))
 
 
 @given(materials, materials.filter(any), nonces)
-def test_a_salamander_opens_under_two_keys_without_a_commitment_only(
-    one: bytes, difference: bytes, nonce: bytes
-) -> None:
-    """A ciphertext made to open under two keys does so in XAES-256-GCM, and under neither other key here."""
-    other = bytes(a ^ b for a, b in zip(one, difference, strict=True))
-    bare = [hkdf(material, b"keystead data encryption v1") for material in (one, other)]
-    forged = salamander((subkey(bare[0], nonce), subkey(bare[1], nonce)), nonce[12:])
-    plaintexts = [XAES256GCM(key).open(nonce, forged, b"") for key in bare]
+def test_a_salamander_opens_under_one_key_only(owner: bytes, difference: bytes, nonce: bytes) -> None:
+    """A ciphertext made to open under two keys does so in bare XAES-256-GCM; here one refuses it."""
+    stranger = bytes(a ^ b for a, b in zip(owner, difference, strict=True))
+    keys = [hkdf(material, b"keystead data encryption v1") for material in (owner, stranger)]
+    commitment = hmac.digest(hkdf(owner, b"keystead data commitment v1"), nonce, "sha256")
+    forged = salamander((subkey(keys[0], nonce), subkey(keys[1], nonce)), nonce[12:], commitment)
+
+    plaintexts = [XAES256GCM(key).open(nonce, forged, commitment) for key in keys]
     assert plaintexts[0] != plaintexts[1]
 
-    for owner, stranger in [(one, other), (other, one)]:
-        commitment = hmac.digest(hkdf(owner, b"keystead data commitment v1"), nonce, "sha256")
-        with pytest.raises(InvalidCiphertext):
-            CommittingCipher(Secret(stranger), system_random).open(nonce + commitment + forged, b"")
+    sealed = nonce + commitment + forged
+    assert CommittingCipher(Secret(owner), system_random).open(sealed, b"") == plaintexts[0]
+    with pytest.raises(InvalidCiphertext):
+        CommittingCipher(Secret(stranger), system_random).open(sealed, b"")

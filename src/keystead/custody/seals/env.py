@@ -20,7 +20,7 @@ OPTIONS = frozenset({"variable"})
 
 VARIABLE = "KEYSTEAD_SEAL_KEY"
 
-# 32 bytes drawn at random have 30 different values on average and fewer than 16 once in 10^15 times; a
+# 32 bytes drawn at random have 30 different values on average and fewer than 16 once in 10^16 times; a
 # placeholder such as zeros, "changeme" repeated, or a few letters has fewer.
 FEWEST_VALUES = 16
 
