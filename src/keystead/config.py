@@ -25,6 +25,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+from typing_extensions import override
+
 from keystead.core.errors import ConfigError
 
 DATABASE: Final = "keystead.db"
@@ -39,6 +41,7 @@ class Address:
     host: str
     port: int
 
+    @override
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
@@ -97,7 +100,9 @@ def load(path: Path) -> Config:
         with path.open("rb") as file:
             raw = tomllib.load(file)
     except OSError as error:
-        raise ConfigError(f"the configuration {path} cannot be read ({error.strerror}): name another") from None
+        raise ConfigError(
+            f"the configuration {path} cannot be read ({error.strerror}): name another"
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"the configuration {path} is not valid TOML: {error}") from None
     return parse(raw, path.parent)
@@ -167,7 +172,9 @@ class _Table:
 
     def finish(self) -> None:
         if self._values:
-            raise ConfigError(f"the configuration has no setting {self._path(min(self._values))!r}: remove it")
+            raise ConfigError(
+                f"the configuration has no setting {self._path(min(self._values))!r}: remove it"
+            )
 
     def _path(self, name: str) -> str:
         return f"{self._name}.{name}" if self._name else name

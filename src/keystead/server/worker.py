@@ -48,7 +48,14 @@ class Waiting:
     __slots__ = ("answer", "asked", "exchange", "intent", "request", "tries")
 
     def __init__(
-        self, exchange: Exchange, request: str, asked: Asked | None, answer: Answer, *, intent: bool, tries: int
+        self,
+        exchange: Exchange,
+        request: str,
+        asked: Asked | None,
+        answer: Answer,
+        *,
+        intent: bool,
+        tries: int,
     ) -> None:
         self.exchange = exchange
         self.request = request

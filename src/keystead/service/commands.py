@@ -7,6 +7,7 @@ plaintext at times, so it never appears in a log, an error or the audit (`repr` 
 from collections.abc import Mapping
 
 import msgspec
+from typing_extensions import override
 
 from keystead.core.names import KeyReference
 
@@ -14,6 +15,7 @@ from keystead.core.names import KeyReference
 class Command(msgspec.Struct, frozen=True, gc=False):
     """Something asked of the gate."""
 
+    @override
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 

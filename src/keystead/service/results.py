@@ -4,6 +4,7 @@ Results may hold plaintext, so like commands they have no `repr`.
 """
 
 import msgspec
+from typing_extensions import override
 
 from keystead.core.key import Alias, Key, Rotation, Version
 from keystead.core.principal import AccessKey, Principal
@@ -12,6 +13,7 @@ from keystead.core.principal import AccessKey, Principal
 class Result(msgspec.Struct, gc=False):
     """What an action gives back."""
 
+    @override
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 

@@ -12,6 +12,8 @@ Only one thread may use a working set, but `load` may be called from any.
 from dataclasses import dataclass
 from typing import Final
 
+from typing_extensions import override
+
 from keystead.core import blob
 from keystead.core.errors import DataDamaged
 from keystead.core.key import Key, State, version_binding
@@ -115,14 +117,16 @@ class HeldAlias(Held):
 class HeldCredential(Held):
     """An enabled access key of an enabled principal, with its secret."""
 
-    __slots__ = ("access_key_id", "identity", "secret")
+    __slots__ = ("access_key_id", "identity", "proof", "secret")
 
     def __init__(self, access_key_id: str, secret: bytes, identity: Identity) -> None:
         super().__init__()
         self.access_key_id = access_key_id
         self.secret = secret
         self.identity = identity
+        self.proof: object = None  # a front's own form of this credential
 
+    @override
     def __repr__(self) -> str:
         return f"<HeldCredential {self.access_key_id}>"
 

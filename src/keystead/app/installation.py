@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typing_extensions import override
 
 from keystead import custody, store
 from keystead.audit.disk import LocalDisk
@@ -78,6 +79,7 @@ class Founded:
     secret_access_key: str
     slot: SealSlot
 
+    @override
     def __repr__(self) -> str:
         return f"<Founded {self.instance}>"
 
@@ -172,6 +174,7 @@ class Installation:
     _signing_key: bytes
     _marker_key: bytes
 
+    @override
     def __repr__(self) -> str:
         return f"<Installation {self.instance}>"
 
@@ -185,7 +188,9 @@ class Installation:
             settings = {name: view.setting(name) for name in names}
             slots, account_keys = view.seal_slots(), view.account_keys()
         if settings["instance"] is None:
-            raise ConfigError(f"{config.data} holds no installation: run `keystead init --data {config.data}`")
+            raise ConfigError(
+                f"{config.data} holds no installation: run `keystead init --data {config.data}`"
+            )
         missing = [name for name, value in settings.items() if value is None]
         if missing or not account_keys:
             what = ", ".join(missing) or "account keys"
@@ -273,7 +278,9 @@ class Installation:
         with self.store.view() as view:
             keys = [key for key in view.access_keys(user_arn(self.account, ADMIN)) if key.enabled]
         if not keys:
-            raise ConfigError("the admin has no enabled access key: make one with `keystead access-key create`")
+            raise ConfigError(
+                "the admin has no enabled access key: make one with `keystead access-key create`"
+            )
         secret = self.custodian.reveal(self.account, keys[0].protected, secret_binding(keys[0].id))
         return keys[0].id, secret.decode()
 
@@ -282,7 +289,9 @@ class Installation:
         return encode(
             Entry(
                 action=f"keystead:Audit{notice.event.capitalize()}",
-                detail=f"{notice.reason} (dropped {notice.dropped_bytes} bytes, refused {notice.refused} records)",
+                detail=(
+                    f"{notice.reason} (dropped {notice.dropped_bytes} bytes, refused {notice.refused} records)"
+                ),
                 time=int(self.clock.now() * 1e6),
                 v=1,
             )

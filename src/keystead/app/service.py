@@ -1,0 +1,192 @@
+"""The running service: which processes there are and what each of them does.
+
+    supervisor ── w0, w1, ...   data plane workers, one per core
+              └── control       health, metrics, administration, jobs
+
+The supervisor opens the installation once, then forks: the children inherit the open seal and the listening
+sockets, and open their own store connections and audit logs. It keeps no store connection itself.
+"""
+
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from keystead import __version__
+from keystead.app.installation import CONTROL, Installation
+from keystead.core.errors import ConfigError, DataDamaged, KeysteadError, SealError
+from keystead.fronts.aws.json11 import ROWS, Json11
+from keystead.fronts.native import ROWS as NATIVE_ROWS
+from keystead.fronts.native import Native
+from keystead.jobs.runner import Runner
+from keystead.observe.log import Log
+from keystead.observe.metrics import Cell, Reason, Slots, State
+from keystead.server import processes
+from keystead.server.http import Limits
+from keystead.server.listener import Listener
+from keystead.server.processes import EX_CONFIG, EX_SOFTWARE, bind
+from keystead.server.supervisor import ChildSpec, Supervisor, Timing
+from keystead.server.tls import Certificates
+from keystead.server.worker import UNKNOWN, Worker
+from keystead.service.due import due
+
+HELP_URL = "https://keystead.example/reference/errors/"
+POOL_THREADS = 4  # of one worker, for what asks the store
+
+
+def run(installation: Installation, log: Log, ready: Callable[[int, int], None]) -> int:
+    """Serve until a signal says stop; returns the exit code.
+
+    ``ready`` is called with the data plane's and the control plane's ports once they are bound: connections
+    made from then on are answered.
+    """
+    config = installation.config
+    certificates = None
+    if config.tls is not None:
+        certificates = Certificates(config.tls.certificate, config.tls.key, config.tls.client_ca)
+    for warning in installation.warnings:
+        log.warning(warning)
+    names = [f"w{number}" for number in range(config.workers)]
+    slots = Slots([*names, CONTROL], [*ROWS, *NATIVE_ROWS, UNKNOWN])
+    sockets = bind(config.listen.host, config.listen.port, config.workers)
+    (control_socket,) = bind(config.control.host, config.control.port, 1)
+    works = [
+        partial(_work, installation, name, slot, sock, slots, certificates, log)
+        for slot, (name, sock) in enumerate(zip(names, sockets, strict=True))
+    ]
+    control = partial(_control, installation, control_socket, slots, len(names), log)
+    children = [
+        ChildSpec(
+            name=name,
+            run=partial(_tell, log, run_child),
+            sockets=[sock],
+            pulse=partial(slots.pulse, slot),
+            on_restart=partial(_restarted, slots, slot),
+        )
+        for slot, (name, run_child, sock) in enumerate(
+            zip(slots.processes, [*works, control], [*sockets, control_socket], strict=True)
+        )
+    ]
+    installation.store.close()
+    ready(sockets[0].getsockname()[1], control_socket.getsockname()[1])
+    timing = Timing(drain_seconds=config.limits.drain_seconds + 2.0)
+    return Supervisor(children, log, timing).run()
+
+
+def _work(
+    installation: Installation,
+    name: str,
+    slot: int,
+    sock: socket.socket,
+    slots: Slots,
+    certificates: Certificates | None,
+    log: Log,
+) -> int:
+    """One data plane worker, in its own process."""
+    config = installation.config
+    pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="store")
+    cells = slots.cells(slot)
+    closing: list[Callable[[], None]] = []
+    listeners: list[Listener] = []
+
+    def start() -> Listener:
+        gate, close = installation.gate(name)
+        worker = Worker(
+            gate=gate,
+            front=Json11(working=gate.working, clock=installation.clock, regions=config.regions),
+            pool=pool,
+            random=installation.random,
+            slots=slots,
+            slot=slot,
+            on_fault=fault,
+        )
+        closing.extend([worker.close, close])
+        limits = Limits(body_bytes=config.limits.body_bytes, connections=config.limits.connections)
+        context = None if certificates is None else certificates.context
+        listener = Listener(worker, limits, context, now=installation.clock.now, on_fault=fault)
+        listeners.append(listener)
+        return listener
+
+    def fault(error: BaseException) -> None:
+        cells[Cell.FAULTS] += 1
+        log.fault("a request met a bug", error)
+
+    def beat() -> None:
+        slots.beat(slot)
+        for listener in listeners:
+            cells[Cell.CONNECTIONS] = listener.connections
+            cells[Cell.CONNECTIONS_OPEN] = len(listener.open)
+            cells[Cell.REFUSED] = listener.refused
+
+    def reload() -> None:
+        if certificates is not None:
+            try:
+                certificates.reload()
+            except ConfigError as error:
+                log.error("the certificate was not reloaded, the old one stays", error=str(error))
+
+    def stop() -> None:
+        for close in closing:
+            close()
+
+    return processes.serve(
+        start,
+        sock,
+        beat=beat,
+        drain_seconds=float(config.limits.drain_seconds),
+        on_reload=reload,
+        on_stop=stop,
+    )
+
+
+def _control(installation: Installation, sock: socket.socket, slots: Slots, slot: int, log: Log) -> int:
+    """The control plane, in its own process. Its libraries are imported here: no worker needs them."""
+    from keystead.server import control  # noqa: PLC0415 - see above
+
+    config = installation.config
+
+    def make_office() -> control.Office:
+        gate, close = installation.gate(CONTROL)
+        runner = Runner(
+            gate=gate,
+            look=lambda limit: due(installation.store, installation.clock.now(), limit),
+            caller=installation.jobs,
+            random=installation.random,
+            log=log,
+        )
+        return control.Office(
+            gate=gate,
+            front=Native(working=gate.working, clock=installation.clock, help_url=HELP_URL),
+            runner=runner,
+            random=installation.random,
+            slots=slots,
+            slot=slot,
+            close=close,
+        )
+
+    return control.run(
+        make_office,
+        sock,
+        slots=slots,
+        slot=slot,
+        version=__version__,
+        jobs_seconds=config.jobs_seconds,
+        log=log,
+    )
+
+
+def _tell(log: Log, run_child: Callable[[], int]) -> int:
+    """Run a child that ends with a telling exit code and a message, rather than a traceback."""
+    try:
+        return run_child()
+    except (ConfigError, DataDamaged, SealError) as error:
+        log.error("the process cannot start", code=error.code, reason=str(error))
+        return EX_CONFIG
+    except KeysteadError as error:
+        log.error("the process ended and will be tried again", code=error.code, reason=str(error))
+        return EX_SOFTWARE
+
+
+def _restarted(slots: Slots, slot: int) -> None:
+    slots.declare(slot, State.RED, Reason.NOT_RUNNING)
+    slots.write(slot, Cell.RESTARTS, slots.read(slot, Cell.RESTARTS) + 1)

@@ -1,0 +1,195 @@
+"""Keystead's own protocol, for what AWS KMS has no words for: principals and access keys.
+
+    POST /v1/CreatePrincipal HTTP/1.1
+    Content-Type: application/json
+    Authorization: AWS4-HMAC-SHA256 Credential=.../REGION/keystead/aws4_request, ...
+
+    {"name": "billing", "policy": "{...}"}
+
+It is signed with SigV4 like AWS's, for the service name ``keystead``. Answers are JSON. Errors are
+``{"code": ..., "detail": ..., "help": ...}`` with the HTTP status of the error's kind; the code is stable
+and ``help`` is where it is explained.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from keystead.core.errors import InvalidRequest, KeysteadError, Kind, NotFound
+from keystead.core.ports import Clock
+from keystead.core.principal import AccessKey, Principal
+from keystead.crypto.secret import Secret
+from keystead.fronts.aws.sigv4 import Credential, Verifier
+from keystead.fronts.front import Asked, Inquiry
+from keystead.service import commands as c
+from keystead.service import results as r
+from keystead.service.caller import Caller
+from keystead.service.entry import Entry
+from keystead.service.workingset import HeldCredential, WorkingSet
+
+PREFIX: Final = b"/v1/"
+SERVICE: Final = "keystead"
+
+STATUS: Final[Mapping[Kind, HTTPStatus]] = {
+    Kind.INVALID: HTTPStatus.BAD_REQUEST,
+    Kind.DENIED: HTTPStatus.FORBIDDEN,
+    Kind.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    Kind.CONFLICT: HTTPStatus.CONFLICT,
+    Kind.LIMIT: HTTPStatus.TOO_MANY_REQUESTS,
+    Kind.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+class _Named(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+
+
+class _NamedWithPolicy(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    policy: str = ""
+
+
+class _Policy(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    policy: str
+
+
+class _Page(msgspec.Struct, forbid_unknown_fields=True):
+    limit: int = 100
+    marker: str = ""
+
+
+class _AccessKeyId(msgspec.Struct, forbid_unknown_fields=True):
+    access_key_id: str
+
+
+class _AccessKeyStatus(msgspec.Struct, forbid_unknown_fields=True):
+    access_key_id: str
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One operation: what it takes, the command, and the answer."""
+
+    takes: type[msgspec.Struct]
+    command: Callable[[Any], c.Command]
+    answer: Callable[[Any], Mapping[str, object]]
+
+
+def _page(taken: _Page) -> c.Command:
+    if not 1 <= taken.limit <= MOST_PER_PAGE:
+        raise InvalidRequest(f"limit must be from 1 to {MOST_PER_PAGE}")
+    return c.ListPrincipals(taken.limit, taken.marker)
+
+
+MOST_PER_PAGE: Final = 1000
+
+
+def _principal(principal: Principal) -> dict[str, object]:
+    return {
+        "arn": principal.arn,
+        "name": principal.name,
+        "created": principal.created,
+        "enabled": principal.enabled,
+        "policy": principal.policy,
+    }
+
+
+def _access_key(access_key: AccessKey) -> dict[str, object]:
+    return {
+        "access_key_id": access_key.id,
+        "principal": access_key.principal,
+        "created": access_key.created,
+        "enabled": access_key.enabled,
+    }
+
+
+def _done(_: r.Done) -> dict[str, object]:
+    return {}
+
+
+def _principal_page(page: r.PrincipalPage) -> dict[str, object]:
+    return {"principals": [_principal(p) for p in page.principals], "marker": page.marker}
+
+
+ROWS: Final[Mapping[str, Row]] = {
+    "CreatePrincipal": Row(
+        _NamedWithPolicy,
+        lambda t: c.CreatePrincipal(t.name, t.policy),
+        lambda result: _principal(result.principal),
+    ),
+    "PutPrincipalPolicy": Row(_Policy, lambda t: c.PutPrincipalPolicy(t.name, t.policy), _done),
+    "DeletePrincipal": Row(_Named, lambda t: c.DeletePrincipal(t.name), _done),
+    "ListPrincipals": Row(_Page, _page, _principal_page),
+    "CreateAccessKey": Row(
+        _Named,
+        lambda t: c.CreateAccessKey(t.name),
+        lambda result: {**_access_key(result.access_key), "secret_access_key": result.secret},
+    ),
+    "SetAccessKeyStatus": Row(
+        _AccessKeyStatus, lambda t: c.SetAccessKeyStatus(t.access_key_id, t.enabled), _done
+    ),
+    "DeleteAccessKey": Row(_AccessKeyId, lambda t: c.DeleteAccessKey(t.access_key_id), _done),
+    "ListAccessKeys": Row(
+        _Named,
+        lambda t: c.ListAccessKeys(t.name),
+        lambda result: {"access_keys": [_access_key(k) for k in result.access_keys]},
+    ),
+}
+
+_DECODERS: Final = {name: msgspec.json.Decoder(row.takes) for name, row in ROWS.items()}
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Native:
+    """The front (`keystead.fronts.front.Front`). For one thread."""
+
+    def __init__(self, *, working: WorkingSet, clock: Clock, help_url: str) -> None:
+        self._working = working
+        self._help_url = help_url
+        self._verifier = Verifier(service=SERVICE, lookup=self._credential, clock=clock)
+
+    def read(self, inquiry: Inquiry, request: str) -> Asked:
+        """Authenticate and understand one request."""
+        verified = self._verifier.verify(inquiry.method, inquiry.target, inquiry.headers, inquiry.body)
+        name = inquiry.target.removeprefix(PREFIX).decode(errors="replace")
+        row = ROWS.get(name)
+        if row is None or not inquiry.target.startswith(PREFIX):
+            raise NotFound("There is no such operation: see the list in the API's reference.")
+        try:
+            taken = _DECODERS[name].decode(inquiry.body or b"{}")
+        except msgspec.DecodeError as error:
+            # msgspec names the member and the expected type, never the value.
+            raise InvalidRequest(f"The body does not fit {name}: {error}") from None
+        held: HeldCredential = verified.principal  # type: ignore[assignment]  # as `_credential` gave it
+        caller = Caller(held.identity, request, verified.region, verified.access_key, "sigv4", inquiry.peer)
+        return Asked(name, caller, row.command(taken), lambda result: _encode(row.answer(result)))
+
+    def describe(self, inquiry: Inquiry, request: str) -> Entry:
+        """What can be recorded of a request that was refused."""
+        name = inquiry.target.removeprefix(PREFIX).decode(errors="replace")
+        return Entry(
+            action=f"keystead:{name}" if name in ROWS else "",
+            request=request,
+            source=inquiry.peer,
+        )
+
+    def write_error(self, error: KeysteadError) -> tuple[int, bytes]:
+        """The status of the error's kind, and its code; unknown errors have no detail."""
+        return STATUS[error.kind], _encode(
+            {"code": error.code, "detail": str(error), "help": f"{self._help_url}#{error.code.lower()}"}
+        )
+
+    def head(self, request: str, body: bytes) -> bytes:  # noqa: ARG002 - AWS's front needs the body
+        """The header lines of every answer."""
+        return b"content-type: application/json\r\nx-request-id: %b\r\n" % request.encode()
+
+    def _credential(self, access_key_id: str) -> Credential | None:
+        held = self._working.credential(access_key_id)
+        if held is None:
+            return None
+        return Credential(held.access_key_id, Secret(held.secret), principal=held)

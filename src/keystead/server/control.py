@@ -1,0 +1,277 @@
+"""The control plane: health, metrics and administration, on a port of its own.
+
+    GET  /healthz   200 while this process answers
+    GET  /readyz    200 while every process can do its work, else 503 and which cannot, and why
+    GET  /metrics   Prometheus text
+    GET  /version
+    POST /v1/...    the native API (`keystead.fronts.native`), signed
+
+If this process dies, cryptographic operations go on. It has a gate of its own, with its own audit log, which
+lives on one thread (`Office`): administration is rare, and waits its turn there, while health and metrics
+answer from the loop and touch neither store nor keys.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from typing_extensions import override
+
+from keystead.core.errors import KeysteadError, TooLarge
+from keystead.core.ports import Random
+from keystead.fronts.front import Front
+from keystead.jobs.runner import Runner
+from keystead.observe.log import Log
+from keystead.observe.metrics import OUTCOME_OF, Outcome, Reason, Slots, State, render
+from keystead.server.processes import EX_OK, HEARTBEAT_SECONDS
+from keystead.service.gate import Answer, Gate, InternalError
+from keystead.service.workingset import NotLoaded
+
+BODY_BYTES: Final = 131_072
+TEND_SECONDS: Final = 0.25
+MOST_TRIES: Final = 8
+BUSY_SECONDS: Final = 30.0  # how long a request may wait for the office
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Posted:
+    """A request to the native API (`keystead.fronts.front.Inquiry`)."""
+
+    method: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+    body: bytes
+    peer: str
+
+
+class Office:
+    """The control plane's own gate, on one thread; every method runs there."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        front: Front,
+        runner: Runner,
+        random: Random,
+        slots: Slots,
+        slot: int,
+        close: Callable[[], None],
+    ) -> None:
+        self._gate = gate
+        self._front = front
+        self._runner = runner
+        self._random = random
+        self._slots = slots
+        self._slot = slot
+        self._cells = slots.cells(slot)
+        self._close = close
+
+    def answer(self, posted: Posted) -> tuple[int, bytes, bytes]:
+        """The status, body and header lines that answer a request."""
+        request = f"ctl-{self._random(12).hex()}"
+        try:
+            # A credential that was revoked elsewhere is not known here any more.
+            self._gate.working.catch_up()
+            asked = self._loaded(lambda: self._front.read(posted, request))
+        except KeysteadError as error:
+            return self._refused(posted, request, error)
+        try:
+            answer = self._gate.ask(asked.caller, asked.command)
+            body = asked.write(answer.outcome())
+        except KeysteadError as error:
+            return self._failed(asked.operation, request, error)
+        self._cells[self._slots.request_cell(asked.operation)] += 1
+        return 200, body, self._front.head(request, body)
+
+    def tend(self) -> None:
+        """Housekeeping, a few times a second."""
+        self._gate.tend()
+        healthy = self._gate.healthy
+        self._slots.declare(
+            self._slot,
+            State.GREEN if healthy else State.RED,
+            Reason.NONE if healthy else Reason.AUDIT_UNAVAILABLE,
+        )
+
+    def run_jobs(self) -> None:
+        """Do what is due."""
+        self._runner.run_once()
+
+    def close(self) -> None:
+        """Sign a last checkpoint and let go."""
+        self._close()
+
+    def _loaded(self, read: Callable[[], T]) -> T:
+        """What ``read`` returns, once the working set holds what it needs."""
+        for _ in range(MOST_TRIES):
+            try:
+                return read()
+            except NotLoaded as missing:
+                self._gate.working.admit(self._gate.working.load(missing.wanted))
+        return read()
+
+    def _refused(self, posted: Posted, request: str, error: KeysteadError) -> tuple[int, bytes, bytes]:
+        try:
+            answer: Answer = self._gate.refuse(self._front.describe(posted, request), error)
+            self._gate.settle([answer])
+        except KeysteadError as unavailable:
+            error = unavailable
+        return self._failed("Unknown", request, error)
+
+    def _failed(self, operation: str, request: str, error: KeysteadError) -> tuple[int, bytes, bytes]:
+        outcome = Outcome.INTERNAL if isinstance(error, InternalError) else OUTCOME_OF[error.kind]
+        self._cells[self._slots.request_cell(operation) + outcome] += 1
+        status, body = self._front.write_error(error)
+        return status, body, self._front.head(request, body)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: the supervisor's SIGTERM is `run`'s to handle."""
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def run(
+    make_office: Callable[[], Office],
+    sock: socket.socket,
+    *,
+    slots: Slots,
+    slot: int,
+    version: str,
+    jobs_seconds: float,
+    log: Log,
+) -> int:
+    """Serve the control plane on a bound socket until SIGTERM; returns the exit code."""
+    return asyncio.run(_run(make_office, sock, slots, slot, version, jobs_seconds, log))
+
+
+async def _run(
+    make_office: Callable[[], Office],
+    sock: socket.socket,
+    slots: Slots,
+    slot: int,
+    version: str,
+    jobs_seconds: float,
+    log: Log,
+) -> int:
+    loop = asyncio.get_running_loop()
+    thread = ThreadPoolExecutor(1, thread_name_prefix="office")
+    office = await loop.run_in_executor(thread, make_office)
+    config = uvicorn.Config(
+        _application(office, thread, slots, version),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        limit_concurrency=1000,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+    server = _Server(config)
+    loop.add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)  # noqa: FBT003 - setattr's value
+
+    async def every(seconds: float, work: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await loop.run_in_executor(thread, work)
+            except Exception as fault:  # noqa: BLE001 - housekeeping must go on
+                log.fault("the control plane's housekeeping met a bug", fault)
+
+    async def beat() -> None:
+        while True:
+            slots.beat(slot)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    tasks = [
+        asyncio.create_task(beat()),
+        asyncio.create_task(every(TEND_SECONDS, office.tend)),
+        asyncio.create_task(every(jobs_seconds, office.run_jobs)),
+    ]
+    await server.serve(sockets=[sock])
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await loop.run_in_executor(thread, office.close)
+    return EX_OK
+
+
+def _application(office: Office, thread: ThreadPoolExecutor, slots: Slots, version: str) -> Starlette:
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        states = {name: slots.health(slot) for slot, name in enumerate(slots.processes)}
+        ready = all(state is State.GREEN for state, _ in states.values())
+        body = {
+            "ready": ready,
+            "processes": {
+                name: {"state": state.name.lower(), "reason": reason.label}
+                for name, (state, reason) in states.items()
+            },
+        }
+        return Response(msgspec.json.encode(body), 200 if ready else 503, media_type="application/json")
+
+    async def metrics(_: Request) -> Response:
+        return PlainTextResponse(render(slots, version), media_type="text/plain; version=0.0.4")
+
+    async def show_version(_: Request) -> Response:
+        return Response(msgspec.json.encode({"version": version}), media_type="application/json")
+
+    async def native(request: Request) -> Response:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_BYTES:
+                error = TooLarge(f"A request body may be {BODY_BYTES} bytes.")
+                return Response(msgspec.json.encode({"code": error.code, "detail": str(error)}), 413)
+        target = request.scope["raw_path"]
+        if request.scope["query_string"]:
+            target += b"?" + request.scope["query_string"]
+        posted = Posted(
+            method=request.method.encode(),
+            target=target,
+            headers=_headers(request),
+            body=bytes(body),
+            peer=request.client.host if request.client else "",
+        )
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(thread, office.answer, posted)
+        status, answer, lines = await asyncio.wait_for(work, BUSY_SECONDS)
+        headers = dict(line.split(": ", 1) for line in lines.decode().splitlines())
+        return Response(answer, status, headers)
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+            Route("/version", show_version),
+            Route("/v1/{operation}", native, methods=["POST"]),
+        ]
+    )
+
+
+def _headers(request: Request) -> dict[bytes, bytes]:
+    """Headers by lower-case name; values of a name that came twice are joined, which no signature survives."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in request.scope["headers"]:
+        headers[name] = headers[name] + b"," + value if name in headers else value
+    return headers
