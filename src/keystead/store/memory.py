@@ -1,0 +1,399 @@
+"""A store in memory, for tests and for trying things out: it keeps every promise but surviving the process.
+
+A transaction works on its own copy of the tables, and the copy takes the place of the old ones in one step
+when the transaction commits. So a view is simply the tables as they were when it was opened, and undoing is
+forgetting.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field, replace
+from typing import TypeVar
+
+from typing_extensions import override
+
+from keystead.core.errors import (
+    AlreadyExists,
+    ConfigError,
+    InvalidRequest,
+    NotFound,
+    StoreUnavailable,
+)
+from keystead.core.key import Alias, Key, State, Version
+from keystead.core.ports import Change, Store, Transaction, View
+from keystead.core.principal import AccessKey, Principal
+from keystead.core.seal import SealSlot
+
+T = TypeVar("T")
+Name = TypeVar("Name", str, int)
+
+
+def connect(url: str, *, create: bool = False, now: Callable[[], float] = time.time) -> Store:
+    """A new, empty store: in memory there is nothing older to find, so ``create`` goes without saying."""
+    del create, now
+    if url != "memory:":
+        raise ConfigError(f"{url}: a store in memory has no name; write memory:")
+    return Memory()
+
+
+def migrate(url: str) -> tuple[str, str]:
+    """A store in memory has no schema, so there is none to bring up to date."""
+    connect(url)
+    return "", ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """Everything stored, each table by its primary key. Never changed once it can be seen."""
+
+    keys: dict[str, Key] = field(default_factory=dict)
+    versions: dict[tuple[str, int], Version] = field(default_factory=dict)
+    aliases: dict[tuple[str, str, str], Alias] = field(default_factory=dict)
+    tags: dict[tuple[str, str], str] = field(default_factory=dict)
+    principals: dict[str, Principal] = field(default_factory=dict)
+    access_keys: dict[str, AccessKey] = field(default_factory=dict)
+    account_keys: dict[str, str] = field(default_factory=dict)
+    seal_slots: dict[str, SealSlot] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+
+    def copy(self) -> "_Tables":
+        """The same rows, free to be changed."""
+        return _Tables(
+            dict(self.keys),
+            dict(self.versions),
+            dict(self.aliases),
+            dict(self.tags),
+            dict(self.principals),
+            dict(self.access_keys),
+            dict(self.account_keys),
+            dict(self.seal_slots),
+            dict(self.settings),
+            list(self.changes),
+        )
+
+
+class _View(View):
+    """The port's `View` on tables that stand still."""
+
+    def __init__(self, tables: _Tables) -> None:
+        self._rows: _Tables | None = tables
+
+    def end(self) -> None:
+        """The block is over: let nobody use this any more."""
+        self._rows = None
+
+    @property
+    def _tables(self) -> _Tables:
+        if self._rows is None:
+            raise StoreUnavailable("a view or transaction was used after its block had ended")
+        return self._rows
+
+    @override
+    def key(self, key_id: str) -> Key | None:
+        return self._tables.keys.get(key_id)
+
+    @override
+    def keys(self, account: str, region: str, after: str, limit: int) -> list[Key]:
+        found = (
+            key
+            for key in self._tables.keys.values()
+            if key.account == account and key.region == region and key.state is not State.DESTROYED
+        )
+        return _page(found, lambda key: key.id, after, limit)
+
+    @override
+    def keys_to_destroy(self, now: float, limit: int) -> list[Key]:
+        found = [
+            (key.deletion_date, key.id, key)
+            for key in self._tables.keys.values()
+            if key.state is State.PENDING_DELETION
+            and key.deletion_date is not None
+            and key.deletion_date <= now
+        ]
+        return [key for *_, key in sorted(found, key=lambda due: due[:2])[:limit]]
+
+    @override
+    def keys_to_rotate(self, now: float, limit: int) -> list[Key]:
+        found = [
+            (key.next_rotation, key.id, key)
+            for key in self._tables.keys.values()
+            if key.state is State.ENABLED
+            and key.rotation_period_days is not None
+            and key.next_rotation is not None
+            and key.next_rotation <= now
+        ]
+        return [key for *_, key in sorted(found, key=lambda due: due[:2])[:limit]]
+
+    @override
+    def version(self, key_id: str, number: int) -> Version | None:
+        return self._tables.versions.get((key_id, number))
+
+    @override
+    def versions(self, key_id: str, after: int, limit: int) -> list[Version]:
+        found = (version for version in self._tables.versions.values() if version.key_id == key_id)
+        return _page(found, lambda version: version.number, after, limit)
+
+    @override
+    def alias(self, account: str, region: str, name: str) -> Alias | None:
+        return self._tables.aliases.get((account, region, name))
+
+    @override
+    def aliases(self, account: str, region: str, key_id: str | None, after: str, limit: int) -> list[Alias]:
+        found = (
+            alias
+            for alias in self._tables.aliases.values()
+            if alias.account == account and alias.region == region and key_id in (None, alias.key_id)
+        )
+        return _page(found, lambda alias: alias.name, after, limit)
+
+    @override
+    def tags(self, key_id: str, after: str, limit: int) -> list[tuple[str, str]]:
+        found = ((name, value) for (owner, name), value in self._tables.tags.items() if owner == key_id)
+        return _page(found, lambda tag: tag[0], after, limit)
+
+    @override
+    def principal(self, arn: str) -> Principal | None:
+        return self._tables.principals.get(arn)
+
+    @override
+    def principals(self, account: str, after: str, limit: int) -> list[Principal]:
+        found = (principal for principal in self._tables.principals.values() if principal.account == account)
+        return _page(found, lambda principal: principal.arn, after, limit)
+
+    @override
+    def access_key(self, access_key_id: str) -> AccessKey | None:
+        return self._tables.access_keys.get(access_key_id)
+
+    @override
+    def access_keys(self, principal: str) -> list[AccessKey]:
+        found = [key for key in self._tables.access_keys.values() if key.principal == principal]
+        return sorted(found, key=lambda key: key.id)
+
+    @override
+    def account_keys(self) -> dict[str, str]:
+        return dict(sorted(self._tables.account_keys.items()))
+
+    @override
+    def seal_slots(self) -> list[SealSlot]:
+        return [_own(slot) for _, slot in sorted(self._tables.seal_slots.items())]
+
+    @override
+    def setting(self, name: str) -> str | None:
+        return self._tables.settings.get(name)
+
+    @override
+    def newest_change(self) -> int:
+        return self._tables.changes[-1].seq if self._tables.changes else 0
+
+    @override
+    def changes(self, since: int, limit: int) -> list[Change] | None:
+        feed = self._tables.changes
+        oldest = feed[0].seq if feed else 1
+        # A number from the future is one from before a restore: what it stands for is not in this store.
+        if since < oldest - 1 or since > self.newest_change():
+            return None
+        start = since - oldest + 1
+        return feed[start : start + limit]
+
+    @override
+    def changed_by(self, request: str) -> bool:
+        return any(change.request == request for change in self._tables.changes)
+
+
+class _Transaction(_View, Transaction):
+    """The port's `Transaction` on tables of its own."""
+
+    def __init__(self, tables: _Tables, request: str) -> None:
+        super().__init__(tables)
+        self._request = request
+        self._changed: set[tuple[str, str]] = set()
+
+    def _wrote(self, kind: str, ref: str) -> None:
+        """Say in the change feed that this was written, once for each thing."""
+        if (kind, ref) not in self._changed:
+            self._changed.add((kind, ref))
+            self._tables.changes.append(Change(self.newest_change() + 1, kind, ref, self._request))
+
+    def _need_key(self, key_id: str) -> None:
+        if key_id not in self._tables.keys:
+            raise NotFound("what this refers to does not exist, or no longer")
+
+    @override
+    def put_key(self, key: Key) -> None:
+        _storable(astuple(key))
+        self._tables.keys[key.id] = key
+        self._wrote("key", key.id)
+
+    @override
+    def add_version(self, version: Version) -> None:
+        _storable(astuple(version))
+        if (version.key_id, version.number) in self._tables.versions:
+            raise AlreadyExists(f"version {version.number} of key {version.key_id} exists already")
+        self._need_key(version.key_id)
+        self._tables.versions[version.key_id, version.number] = version
+        self._wrote("key", version.key_id)
+
+    @override
+    def erase_versions(self, key_id: str) -> list[Version]:
+        found = sorted(
+            (version for version in self._tables.versions.values() if version.key_id == key_id),
+            key=lambda version: version.number,
+        )
+        for version in found:
+            if version.handle:
+                self._tables.versions[key_id, version.number] = replace(version, handle="")
+                self._wrote("key", key_id)
+        return found
+
+    @override
+    def put_alias(self, alias: Alias) -> None:
+        _storable(astuple(alias))
+        self._need_key(alias.key_id)
+        self._tables.aliases[alias.account, alias.region, alias.name] = alias
+        self._wrote("alias", alias.arn)
+
+    @override
+    def delete_alias(self, account: str, region: str, name: str) -> None:
+        gone = self._tables.aliases.pop((account, region, name), None)
+        if gone is not None:
+            self._wrote("alias", gone.arn)
+
+    @override
+    def put_tag(self, key_id: str, name: str, value: str) -> None:
+        _storable((name, value))
+        self._need_key(key_id)
+        self._tables.tags[key_id, name] = value
+        self._wrote("key", key_id)
+
+    @override
+    def delete_tag(self, key_id: str, name: str) -> None:
+        if self._tables.tags.pop((key_id, name), None) is not None:
+            self._wrote("key", key_id)
+
+    @override
+    def put_principal(self, principal: Principal) -> None:
+        _storable(astuple(principal))
+        self._tables.principals[principal.arn] = principal
+        self._wrote("principal", principal.arn)
+
+    @override
+    def delete_principal(self, arn: str) -> None:
+        for access_key in self.access_keys(arn):
+            self.delete_access_key(access_key.id)
+        if self._tables.principals.pop(arn, None) is not None:
+            self._wrote("principal", arn)
+
+    @override
+    def put_access_key(self, access_key: AccessKey) -> None:
+        _storable(astuple(access_key))
+        if access_key.principal not in self._tables.principals:
+            raise NotFound("what this refers to does not exist, or no longer")
+        self._tables.access_keys[access_key.id] = access_key
+        self._wrote("access-key", access_key.id)
+
+    @override
+    def delete_access_key(self, access_key_id: str) -> None:
+        if self._tables.access_keys.pop(access_key_id, None) is not None:
+            self._wrote("access-key", access_key_id)
+
+    @override
+    def put_account_key(self, account: str, wrapped: str) -> None:
+        self._tables.account_keys[account] = wrapped
+        self._wrote("account-key", account)
+
+    @override
+    def put_seal_slot(self, slot: SealSlot) -> None:
+        self._tables.seal_slots[slot.id] = _own(slot)
+        self._wrote("seal-slot", slot.id)
+
+    @override
+    def delete_seal_slot(self, slot_id: str) -> None:
+        if list(self._tables.seal_slots) == [slot_id]:
+            raise InvalidRequest(f"{slot_id} is the last seal slot: without it nothing opens the root key")
+        if self._tables.seal_slots.pop(slot_id, None) is not None:
+            self._wrote("seal-slot", slot_id)
+
+    @override
+    def put_setting(self, name: str, value: str) -> None:
+        _storable((name, value))
+        self._tables.settings[name] = value
+        self._wrote("setting", name)
+
+
+class Memory(Store):
+    """The port's `Store` in this process's memory; a child process has a copy that goes its own way."""
+
+    def __init__(self, *, patience: float = 5.0, kept_changes: int = 100_000) -> None:
+        self._patience = patience
+        self._kept_changes = kept_changes
+        self._tables: _Tables | None = _Tables()
+        self._commits = 0
+        self._writing = threading.Lock()
+
+    @override
+    @contextmanager
+    def transact(self, request: str) -> Iterator[Transaction]:
+        if not self._writing.acquire(timeout=self._patience):
+            raise StoreUnavailable("this process's other transactions have taken too long")
+        try:
+            tables = self._current().copy()
+            transaction = _Transaction(tables, request)
+            try:
+                yield transaction
+            finally:
+                transaction.end()
+            self._current()  # it may have been closed meanwhile
+            del tables.changes[: -self._kept_changes]
+            self._tables = tables
+            self._commits += 1
+        finally:
+            self._writing.release()
+
+    @override
+    @contextmanager
+    def view(self) -> Iterator[View]:
+        view = _View(self._current())
+        try:
+            yield view
+        finally:
+            view.end()
+
+    @override
+    def pulse(self) -> int:
+        self._current()
+        return self._commits
+
+    @override
+    def close(self) -> None:
+        self._tables = None
+
+    def _current(self) -> _Tables:
+        """What is committed."""
+        if self._tables is None:
+            raise StoreUnavailable("the store has been closed")
+        return self._tables
+
+
+def _page(rows: Iterable[T], name: Callable[[T], Name], after: Name, limit: int) -> list[T]:
+    """The rows that come after ``after`` in the order of their names."""
+    later = {name(row): row for row in rows}
+    return [later[each] for each in sorted(later) if each > after][:limit]
+
+
+def _own(slot: SealSlot) -> SealSlot:
+    """The slot with parameters that nobody else can change."""
+    return replace(slot, parameters=dict(slot.parameters))
+
+
+def _storable(values: Iterable[object]) -> None:
+    """Refuse what a file could not hold either."""
+    try:
+        for value in values:
+            str(value).encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(
+            "a text that is not Unicode or a number of more than 64 bits cannot be stored"
+        ) from None
