@@ -40,6 +40,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 _UNAVAILABLE: Final = Row("ServiceUnavailableException", HTTPStatus.SERVICE_UNAVAILABLE, coded=True)
+_DEPENDENCY: Final = Row("DependencyTimeoutException", HTTPStatus.SERVICE_UNAVAILABLE, coded=True)
 _INTERNAL: Final = Row("KMSInternalException", HTTPStatus.INTERNAL_SERVER_ERROR, silent=True)
 
 ROWS: Final[Mapping[type[core.KeysteadError], Row]] = {
@@ -73,9 +74,9 @@ ROWS: Final[Mapping[type[core.KeysteadError], Row]] = {
     # How much.
     core.LimitExceeded: Row("LimitExceededException"),
     core.Throttled: Row("ThrottlingException"),
-    # What is out of order here. AWS's KeyUnavailable and DependencyTimeout both say "you can retry".
-    core.CustodyUnavailable: Row("KeyUnavailableException", HTTPStatus.INTERNAL_SERVER_ERROR, coded=True),
-    core.StoreUnavailable: Row("DependencyTimeoutException", HTTPStatus.SERVICE_UNAVAILABLE, coded=True),
+    # What is out of order here: nothing happened, and the same request may be sent again.
+    core.CustodyUnavailable: _DEPENDENCY,
+    core.StoreUnavailable: _DEPENDENCY,
     core.AuditUnavailable: _UNAVAILABLE,
     core.ShuttingDown: _UNAVAILABLE,
     # Their texts name files and settings, which are the operator's to know.
