@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from keystead.core import errors
+from keystead.fronts.aws.errors import ROWS
 
 STATES = {"works", "partly", "in work", "not yet"}
 CAPABILITIES = 132
@@ -52,6 +53,17 @@ def test_every_error_section_says_kind_and_cure(checkout: Path) -> None:
     for code, kind in error_codes().items():
         assert f"Kind `{kind}`" in pages[code], code
         assert "**What to do:**" in pages[code], code
+
+
+def test_error_sections_say_what_aws_clients_see(checkout: Path) -> None:
+    """A section names the type that the AWS front writes, its status unless it is 400, and its silence."""
+    pages = sections(checkout / "docs" / "reference" / "errors.md")
+    for error, row in ROWS.items():
+        if error.code in error_codes():
+            text = pages[error.code].split("\n\n")[1].replace("\n", " ")
+            assert f"AWS: `{row.type}`" in text, error.code
+            assert re.findall(r"status (\d+)", text) == ([] if row.status == 400 else [str(row.status.value)])
+            assert ("without a message" in text) == row.silent, error.code
 
 
 def test_every_kind_of_error_is_explained(checkout: Path) -> None:
