@@ -62,7 +62,8 @@ class Json11:
         verified = self._verifier.verify(inquiry.method, inquiry.target, headers, inquiry.body)
         target = headers.get(b"x-amz-target", b"")
         operation = _TARGETS.get(target)
-        if operation is None or inquiry.method != b"POST":
+        # "//" and "/./" are signed like "/" (SigV4 normalises paths), but are not this API's address.
+        if operation is None or inquiry.method != b"POST" or inquiry.target != b"/":
             raise errors.UnknownOperationError
         if self._regions and verified.region not in self._regions:
             raise NotFound(f"This endpoint does not serve the region {verified.region}.")
