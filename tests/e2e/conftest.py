@@ -81,7 +81,7 @@ class Service:
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [int(pid) for pid in path.read_text().split()]
 
-    def client(self, name: str = "kms", **options: Any) -> Any:
+    def client(self, **options: Any) -> Any:
         """A boto3 client as the admin, without retries, so that every answer is seen."""
         credentials = {
             "aws_access_key_id": self.settings["AWS_ACCESS_KEY_ID"],
@@ -89,7 +89,7 @@ class Service:
         }
         config = Config(retries={"total_max_attempts": 1}, read_timeout=20, connect_timeout=5)
         return boto3.client(
-            name,
+            "kms",
             endpoint_url=self.settings["AWS_ENDPOINT_URL_KMS"],
             region_name=options.pop("region_name", self.settings["AWS_REGION"]),
             config=config,

@@ -226,13 +226,14 @@ def test_a_deletion_is_scheduled_told_and_cancelled(kms: Any, key: str) -> None:
     described = kms.describe_key(KeyId=key)["KeyMetadata"]
     assert (described["KeyState"], described["Enabled"]) == ("PendingDeletion", False)
     assert described["DeletionDate"] == answer["DeletionDate"]
-    for call, arguments in [
+    calls: list[tuple[Any, dict[str, Any]]] = [
         (kms.encrypt, {"KeyId": key, "Plaintext": b"x"}),
         (kms.enable_key, {"KeyId": key}),
         (kms.schedule_key_deletion, {"KeyId": key}),
         (kms.tag_resource, {"KeyId": key, "Tags": [{"TagKey": "a", "TagValue": "b"}]}),
         (kms.update_key_description, {"KeyId": key, "Description": "x"}),
-    ]:
+    ]
+    for call, arguments in calls:
         refused = Refused(call, **arguments)
         assert (refused.code, refused.message) == ("KMSInvalidStateException", f"{arn} is pending deletion.")
     assert kms.cancel_key_deletion(KeyId=key)["KeyId"] == arn
