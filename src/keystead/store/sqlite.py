@@ -167,8 +167,9 @@ CHANGED_BY = select(_c.seq).where(*_by(tables.changes, "request")).limit(1)
 PUT_KEY = _put(tables.keys)
 # Not `_put`: a number is used once, and what it names is never replaced.
 ADD_VERSION = upsert(tables.versions).on_conflict_do_nothing()
+# A parameter that is called like a column would be taken for a value to set.
 ERASE_VERSIONS = (
-    update(tables.versions).where(*_by(tables.versions, "key_id"), _v.handle != "").values(handle="")
+    update(tables.versions).where(_v.key_id == bindparam("of_key"), _v.handle != "").values(handle="")
 )
 PUT_ALIAS = _put(tables.aliases)
 DELETE_ALIAS = delete(tables.aliases).where(*_by(tables.aliases, "account", "region", "name"))
@@ -187,6 +188,9 @@ PRUNE_CHANGES = delete(tables.changes).where(_c.seq <= bindparam("last"))
 
 
 # --- the edge --------------------------------------------------------------------------------------------
+
+# What the world can do to us. Any other exception, SQLAlchemy's included, would be a mistake of ours.
+_FAILURES = (exc.DBAPIError, exc.TimeoutError, sqlite3.Error, UnicodeEncodeError, OverflowError)
 
 # SQLite's primary result codes (https://www.sqlite.org/rescode.html). SQLITE_ERROR is among the damage: these
 # statements are correct for this schema, so it is the schema in the file that is not what it says it is.
@@ -227,7 +231,7 @@ class _Session:
         self._failure: KeysteadError | None = None
         try:
             self._connection = engine.connect()
-        except (exc.SQLAlchemyError, sqlite3.Error) as error:
+        except _FAILURES as error:
             raise _translated(error, path) from None
 
     def begin(self) -> None:
@@ -263,7 +267,7 @@ class _Session:
             raise self._failure
         try:
             return work()
-        except (exc.SQLAlchemyError, sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+        except _FAILURES as error:
             translated = _translated(error, self._path)
         if isinstance(translated, StoreUnavailable | DataDamaged):
             self._failure = translated
@@ -425,7 +429,7 @@ class _Transaction(_View, Transaction):
     @override
     def erase_versions(self, key_id: str) -> list[Version]:
         found = self._all(Version, EVERY_VERSION, key_id=key_id)
-        self.erased = bool(self._write("key", key_id, ERASE_VERSIONS, {"key_id": key_id})) or self.erased
+        self.erased = bool(self._write("key", key_id, ERASE_VERSIONS, {"of_key": key_id})) or self.erased
         return found
 
     @override

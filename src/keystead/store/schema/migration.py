@@ -47,17 +47,19 @@ def create(connection: Connection) -> None:
 def upgrade(connection: Connection, current: str, target: str = REVISION) -> None:
     """Walk the migrations from an older revision; raises `ConfigError` when ``current`` is not one."""
     # Imported late on purpose: see the module's first lines.
-    from alembic import command  # noqa: PLC0415 - a store that is up to date does not pay for it
-    from alembic.config import Config  # noqa: PLC0415 - the same
+    from alembic.operations import Operations  # noqa: PLC0415 - only a store that is behind pays for it
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - the same
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - the same
 
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
-    if current not in (EMPTY, *known):
+    steps = ScriptDirectory(str(Path(__file__).parent))
+    if current not in {EMPTY, *(step.revision for step in steps.walk_revisions())}:
         raise ConfigError(
             f"the store's schema is at revision {current}, and this Keystead knows up to {REVISION}: "
             "run the version that wrote it, or restore a backup from before the upgrade"
         )
-    command.upgrade(config, target)
+    # Without Alembic's environment file: the transaction is the caller's, and there is nothing else to set up.
+    context = MigrationContext.configure(connection)
+    for step in reversed(list(steps.iterate_revisions(target, current or "base"))):
+        with Operations.context(context):
+            step.module.upgrade()
+        context.stamp(steps, step.revision)

@@ -99,7 +99,7 @@ aliases = Table(
     Column("created", Double, nullable=False),
     Column("updated", Double, nullable=False),
 )
-Index("aliases_of_key", aliases.c.key_id, aliases.c.name)
+Index("aliases_of_key", aliases.c.key_id, aliases.c.account, aliases.c.region, aliases.c.name)
 
 tags = Table(
     "tags",

@@ -54,7 +54,7 @@ def upgrade() -> None:
         sa.Column("created", sa.Double, nullable=False),
         sa.Column("updated", sa.Double, nullable=False),
     )
-    op.create_index("aliases_of_key", "aliases", ["key_id", "name"])
+    op.create_index("aliases_of_key", "aliases", ["key_id", "account", "region", "name"])
     op.create_table(
         "tags",
         sa.Column("key_id", NAME, sa.ForeignKey("keys.id"), primary_key=True),
