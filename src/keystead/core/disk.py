@@ -59,8 +59,8 @@ class Disk(Protocol):
         """What a directory holds, sorted; nothing when there is no such directory."""
         ...
 
-    def mkdir(self, path: Path) -> bool:
-        """Make one directory; whether it is new."""
+    def mkdir(self, path: Path) -> None:
+        """Make one directory, unless it is there already."""
         ...
 
     def rename(self, source: Path, target: Path) -> None:

@@ -212,6 +212,19 @@ class DataDamaged(KeysteadError):
     kind, code = Kind.UNAVAILABLE, "DataDamaged"
 
 
+class AuditDamaged(KeysteadError):
+    """An audit log does not check out: a record, a hash, a signature or the order of records.
+
+    ``damage`` lists, for each log, the first thing wrong: ``(log, record index, file, problem)``.
+    """
+
+    kind, code = Kind.CONFLICT, "AuditDamaged"
+
+    def __init__(self, message: str, damage: tuple[tuple[str, int, str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.damage = damage
+
+
 class ConfigError(KeysteadError):
     """A setting is missing or wrong; the message names it and the cure."""
 
