@@ -2,10 +2,10 @@
 
 `found` makes a new installation. `Installation.open` opens one: the store, the seal, the custodian, the keys
 that the service needs for itself. It is done once, in the supervisor; the processes inherit the result by
-fork and make their own connections and logs (`Installation.gate`).
+fork and make their own connections and logs (`Installation.post`).
 
     installation = Installation.open(config, secrets, clock, random)
-    gate = installation.gate("w0")
+    post = installation.post("w0")
 
 **What an installation is.** An id; a root key under one or more seal slots; a key-encryption key per account
 under the root; and, wrapped under the service's own account, the key that signs audit checkpoints and the
@@ -13,8 +13,8 @@ key that makes pagination markers. All of it is stored in one transaction, or no
 """
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -37,6 +37,7 @@ from keystead.custody import seal
 from keystead.custody.seals import SecretSource
 from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller, identity_of
+from keystead.service.due import Due, due
 from keystead.service.entry import Entry, encode
 from keystead.service.gate import Gate
 from keystead.service.quotas import Quotas
@@ -154,19 +155,17 @@ def found(
         )
     )
     log.close()
-    installation.store.close()
     return Founded(instance, account, vkey, access_key.id, secret, slot)
 
 
 @dataclass(slots=True)
 class Installation:
-    """An opened installation."""
+    """An opened installation: keys and settings, but no connection, so that it may be forked."""
 
     config: Config
     instance: str
     account: str
     vkey: str
-    store: Store
     custodian: Custodian
     clock: Clock
     random: Random
@@ -182,9 +181,8 @@ class Installation:
     def open(cls, config: Config, secrets: SecretSource, clock: Clock, random: Random) -> Self:
         """Open the store and the seal; raises `ConfigError`, `SealError` or `DataDamaged` with the cure."""
         startup_health_test(random)
-        opened = store.connect(config.store, now=clock.now)
-        with opened.view() as view:
-            names = ("instance", "account", "audit-vkey", "audit-signing-key", "marker-key")
+        names = ("instance", "account", "audit-vkey", "audit-signing-key", "marker-key")
+        with closing(store.connect(config.store, now=clock.now)) as opened, opened.view() as view:
             settings = {name: view.setting(name) for name in names}
             slots, account_keys = view.seal_slots(), view.account_keys()
         if settings["instance"] is None:
@@ -209,7 +207,6 @@ class Installation:
             instance=instance,
             account=settings["account"] or "",
             vkey=settings["audit-vkey"] or "",
-            store=opened,
             custodian=custodian,
             clock=clock,
             random=random,
@@ -232,19 +229,20 @@ class Installation:
             executor=ThreadPoolExecutor(1, thread_name_prefix="audit"),
         )
 
-    def gate(self, slot: str) -> tuple[Gate, Callable[[], None]]:
-        """A gate for the process of that name, and what to call when it ends. Made on the loop's thread."""
+    def post(self, slot: str) -> "Post":
+        """What the process of that name works with. Made on the thread that will use the gate."""
+        opened = store.connect(self.config.store, now=self.clock.now)
         log = self.log(slot)
         last = log.entries(log.size - _LOOK_BACK, log.size)
         intents = unfinished(last)
         if intents:
-            with self.store.view() as view:
+            with opened.view() as view:
                 for outcome in resolve(intents, view, self.clock.now()):
                     log.append(encode(outcome))
             log.commit()
         limits = self.config.limits
         gate = Gate(
-            store=self.store,
+            store=opened,
             custodian=self.custodian,
             audit=log,
             clock=self.clock,
@@ -258,24 +256,12 @@ class Installation:
             marker_key=self._marker_key,
             keys_held=limits.keys_held,
         )
-
-        def close() -> None:
-            log.close()
-            self.store.close()
-
-        return gate, close
-
-    def jobs(self, request: str, region: str) -> Caller:
-        """The caller that scheduled jobs ask as."""
-        with self.store.view() as view:
-            principal = view.principal(service_arn(self.account, JOBS))
-        if principal is None:
-            raise DataDamaged("the jobs' principal is missing from the store: restore it from a backup")
-        return Caller(identity_of(principal), request=request, region=region, auth="internal")
+        return Post(self, gate, opened, log)
 
     def admin_access_key(self) -> tuple[str, str]:
         """The admin's first enabled access key with its secret, for `keystead dev` to print again."""
-        with self.store.view() as view:
+        opened = store.connect(self.config.store, now=self.clock.now)
+        with closing(opened), opened.view() as view:
             keys = [key for key in view.access_keys(user_arn(self.account, ADMIN)) if key.enabled]
         if not keys:
             raise ConfigError(
@@ -290,12 +276,40 @@ class Installation:
             Entry(
                 action=f"keystead:Audit{notice.event.capitalize()}",
                 detail=(
-                    f"{notice.reason} (dropped {notice.dropped_bytes} bytes, refused {notice.refused} records)"
+                    f"{notice.reason} "
+                    f"(dropped {notice.dropped_bytes} bytes, refused {notice.refused} records)"
                 ),
                 time=int(self.clock.now() * 1e6),
                 v=1,
             )
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One process's own gate, with the connections behind it."""
+
+    installation: Installation
+    gate: Gate
+    store: Store
+    log: Log
+
+    def jobs(self, request: str, region: str) -> Caller:
+        """The caller that scheduled jobs ask as."""
+        with self.store.view() as view:
+            principal = view.principal(service_arn(self.installation.account, JOBS))
+        if principal is None:
+            raise DataDamaged("the jobs' principal is missing from the store: restore it from a backup")
+        return Caller(identity_of(principal), request=request, region=region, auth="internal")
+
+    def due(self, limit: int) -> list[Due]:
+        """What is due now."""
+        return due(self.store, self.installation.clock.now(), limit)
+
+    def close(self) -> None:
+        """Sign a last checkpoint and let go of everything."""
+        self.log.close()
+        self.store.close()
 
 
 def logs(directory: Path) -> list[Path]:

@@ -4,7 +4,7 @@
               └── control       health, metrics, administration, jobs
 
 The supervisor opens the installation once, then forks: the children inherit the open seal and the listening
-sockets, and open their own store connections and audit logs. It keeps no store connection itself.
+sockets, and open their own store connections and audit logs. It has none itself.
 """
 
 import socket
@@ -28,7 +28,6 @@ from keystead.server.processes import EX_CONFIG, EX_SOFTWARE, bind
 from keystead.server.supervisor import ChildSpec, Supervisor, Timing
 from keystead.server.tls import Certificates
 from keystead.server.worker import UNKNOWN, Worker
-from keystead.service.due import due
 
 HELP_URL = "https://keystead.example/reference/errors/"
 POOL_THREADS = 4  # of one worker, for what asks the store
@@ -67,7 +66,6 @@ def run(installation: Installation, log: Log, ready: Callable[[int, int], None])
             zip(slots.processes, [*works, control], [*sockets, control_socket], strict=True)
         )
     ]
-    installation.store.close()
     ready(sockets[0].getsockname()[1], control_socket.getsockname()[1])
     timing = Timing(drain_seconds=config.limits.drain_seconds + 2.0)
     return Supervisor(children, log, timing).run()
@@ -90,7 +88,8 @@ def _work(
     listeners: list[Listener] = []
 
     def start() -> Listener:
-        gate, close = installation.gate(name)
+        post = installation.post(name)
+        gate = post.gate
         worker = Worker(
             gate=gate,
             front=Json11(working=gate.working, clock=installation.clock, regions=config.regions),
@@ -100,7 +99,7 @@ def _work(
             slot=slot,
             on_fault=fault,
         )
-        closing.extend([worker.close, close])
+        closing.extend([worker.close, post.close])
         limits = Limits(body_bytes=config.limits.body_bytes, connections=config.limits.connections)
         context = None if certificates is None else certificates.context
         listener = Listener(worker, limits, context, now=installation.clock.now, on_fault=fault)
@@ -146,11 +145,12 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
     config = installation.config
 
     def make_office() -> control.Office:
-        gate, close = installation.gate(CONTROL)
+        post = installation.post(CONTROL)
+        gate = post.gate
         runner = Runner(
             gate=gate,
-            look=lambda limit: due(installation.store, installation.clock.now(), limit),
-            caller=installation.jobs,
+            look=post.due,
+            caller=post.jobs,
             random=installation.random,
             log=log,
         )
@@ -161,7 +161,7 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
             random=installation.random,
             slots=slots,
             slot=slot,
-            close=close,
+            close=post.close,
         )
 
     return control.run(
