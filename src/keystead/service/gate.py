@@ -274,12 +274,9 @@ class Gate:
         except AuditUnavailable:
             self._owe(answers)
             raise
-        changed = self.working.catch_up()
-        if changed is None:
-            return answers
-        if not changed:
-            return ()
-        return [a for a in answers if not changed.isdisjoint(a.refs)]
+        self.working.catch_up()
+        epoch = self.working.epoch
+        return [a for a in answers if a.entry.epoch < epoch and self._stale(a)]
 
     def tend(self) -> None:
         """Housekeeping, about once a second: the log's own, then the records that are still owed."""
@@ -308,6 +305,13 @@ class Gate:
             self.record(answer)
             self.settle([answer])
             return answer
+
+    def _stale(self, answer: Answer) -> bool:
+        """Whether something that the answer rests on has changed since it was decided."""
+        if not answer.refs:
+            return False
+        changed = self.working.changed_since(answer.entry.epoch)
+        return changed is None or not changed.isdisjoint(answer.refs)
 
     def _owe(self, answers: Sequence[Answer]) -> None:
         self._owed += [encode(a.entry) for a in answers if a.entry.stage == "outcome"]

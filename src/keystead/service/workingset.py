@@ -9,6 +9,7 @@ That something does not exist is remembered as well, and forgotten the moment th
 Only one thread may use a working set, but `load` may be called from any.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,7 +27,6 @@ from keystead.service.caller import Identity, identity_of
 CHANGES_AT_ONCE: Final = 10_000  # more than that, and starting afresh is cheaper
 VERSIONS_OF_ONE_KEY: Final = 10_240  # older versions held for one key
 
-_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class Held:
@@ -176,6 +176,8 @@ class WorkingSet:
         self._pulse = store.pulse()
         with store.view() as view:
             self.epoch = view.newest_change()
+        self._recent: deque[tuple[int, str]] = deque()  # changes taken in, by number
+        self._recent_from = self.epoch  # all after this one are there
 
     # What is held. Each raises `NotLoaded` when the store has to be asked.
 
@@ -230,9 +232,11 @@ class WorkingSet:
         return Loaded(wanted, epoch, found)
 
     def admit(self, loaded: Loaded) -> None:
-        """Take in what `load` found, unless something has changed since: then it is asked for again."""
+        """Take in what `load` found, unless that has changed since: then it is asked for again."""
         if loaded.epoch < self.epoch:
-            return
+            changed = self.changed_since(loaded.epoch)
+            if changed is None or not changed.isdisjoint(_refs(loaded)):
+                return
         wanted = loaded.wanted
         if wanted.kind == "key":
             self._keys.keep(wanted.ref, loaded.found)
@@ -243,26 +247,35 @@ class WorkingSet:
         else:
             self._credentials.keep(wanted.ref, loaded.found)
 
-    def catch_up(self) -> frozenset[str] | None:
-        """Take in what has changed; returns what it was (empty: nothing), None: it could be anything.
+    def catch_up(self) -> None:
+        """Take in what has changed elsewhere, up to now.
 
         This is the check before an answer leaves. It costs one `Store.pulse` while nothing changes.
         """
         pulse = self._store.pulse()
         if pulse == self._pulse:
-            return _NOTHING
+            return
         with self._store.view() as view:
             changes = view.changes(self.epoch, CHANGES_AT_ONCE)
             newest = view.newest_change()
         self._pulse = pulse
         if changes is None or len(changes) == CHANGES_AT_ONCE:
-            self.epoch = newest
             self._forget_everything()
-            return None
-        for change in changes:
-            self._forget(change.kind, change.ref)
+            self._recent.clear()
+            self._recent_from = newest
+        else:
+            for change in changes:
+                self._forget(change.kind, change.ref)
+                if len(self._recent) == CHANGES_AT_ONCE:
+                    self._recent_from = self._recent.popleft()[0]
+                self._recent.append((change.seq, change.ref))
         self.epoch = newest
-        return frozenset(change.ref for change in changes)
+
+    def changed_since(self, epoch: int) -> frozenset[str] | None:
+        """What has changed after ``epoch``, as far as `catch_up` has gone; None: it could be anything."""
+        if epoch < self._recent_from:
+            return None
+        return frozenset(ref for seq, ref in self._recent if seq > epoch)
 
     def _load_key(self, view: View, key_id: str) -> Held:
         key = view.key(key_id)
@@ -325,3 +338,13 @@ class WorkingSet:
     def _forget_everything(self) -> None:
         for held in (self._keys, self._aliases, self._credentials):
             held.clear()
+
+
+def _refs(loaded: Loaded) -> tuple[str, ...]:
+    """The names under which the change feed would tell of what was loaded."""
+    wanted, found = loaded.wanted, loaded.found
+    if wanted.kind == "alias":
+        return (f"arn:aws:kms:{wanted.region}:{wanted.account}:{wanted.ref}",)
+    if isinstance(found, HeldCredential):
+        return (wanted.ref, found.identity.arn)
+    return (wanted.ref,)
