@@ -57,7 +57,7 @@ def upgrade(connection: Connection, current: str, target: str = REVISION) -> Non
             f"the store's schema is at revision {current}, and this Keystead knows up to {REVISION}: "
             "run the version that wrote it, or restore a backup from before the upgrade"
         )
-    # Without Alembic's environment file: the transaction is the caller's, and there is nothing else to set up.
+    # Without Alembic's environment file: the transaction is the caller's, and nothing else needs setting up.
     context = MigrationContext.configure(connection)
     for step in reversed(list(steps.iterate_revisions(target, current or "base"))):
         with Operations.context(context):
