@@ -13,7 +13,7 @@ key that makes pagination markers. All of it is stored in one transaction, or no
 """
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,8 +215,8 @@ class Installation:
             _marker_key=own("marker-key", _MARKER_KEY),
         )
 
-    def log(self, slot: str) -> Log:
-        """The audit log of one process; recovers what a crash has left."""
+    def log(self, slot: str, helper: Executor | None = None) -> Log:
+        """The audit log of one process; recovers what a crash has left. ``helper`` has one thread."""
         signer = _signer(self.instance, self._signing_key)
         return Log.open(
             self.config.audit / slot,
@@ -226,13 +226,13 @@ class Installation:
             clock=self.clock,
             random=self.random,
             notice=self._notice,
-            executor=ThreadPoolExecutor(1, thread_name_prefix="audit"),
+            executor=helper,
         )
 
     def post(self, slot: str) -> "Post":
         """What the process of that name works with. Made on the thread that will use the gate."""
         opened = store.connect(self.config.store, now=self.clock.now)
-        log = self.log(slot)
+        log = self.log(slot, ThreadPoolExecutor(1, thread_name_prefix="audit"))
         last = log.entries(log.size - _LOOK_BACK, log.size)
         intents = unfinished(last)
         if intents:

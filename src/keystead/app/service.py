@@ -7,6 +7,8 @@ The supervisor opens the installation once, then forks: the children inherit the
 sockets, and open their own store connections and audit logs. It has none itself.
 """
 
+import ipaddress
+import resource
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -43,8 +45,16 @@ def run(installation: Installation, log: Log, ready: Callable[[int, int], None])
     certificates = None
     if config.tls is not None:
         certificates = Certificates(config.tls.certificate, config.tls.key, config.tls.client_ca)
+    # A core dump of a process that holds keys would hold them too.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for warning in installation.warnings:
         log.warning(warning)
+    if certificates is None and not _is_loopback(config.listen.host):
+        log.warning(
+            "the data plane speaks plain HTTP on a network address: plaintexts can be read on the way. Set "
+            "[tls], or put a TLS proxy in front",
+            address=str(config.listen),
+        )
     names = [f"w{number}" for number in range(config.workers)]
     slots = Slots([*names, CONTROL], [*ROWS, *NATIVE_ROWS, UNKNOWN])
     sockets = bind(config.listen.host, config.listen.port, config.workers)
@@ -69,6 +79,13 @@ def run(installation: Installation, log: Log, ready: Callable[[int, int], None])
     ready(sockets[0].getsockname()[1], control_socket.getsockname()[1])
     timing = Timing(drain_seconds=config.limits.drain_seconds + 2.0)
     return Supervisor(children, log, timing).run()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _work(

@@ -11,6 +11,7 @@ Only one thread may use a working set, but `load` may be called from any.
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 from typing_extensions import override
@@ -275,7 +276,8 @@ class WorkingSet:
         """What has changed after ``epoch``, as far as `catch_up` has gone; None: it could be anything."""
         if epoch < self._recent_from:
             return None
-        return frozenset(ref for seq, ref in self._recent if seq > epoch)
+        newer = takewhile(lambda change: change[0] > epoch, reversed(self._recent))
+        return frozenset(ref for _, ref in newer)
 
     def _load_key(self, view: View, key_id: str) -> Held:
         key = view.key(key_id)
