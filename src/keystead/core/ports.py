@@ -125,7 +125,7 @@ class Change:
     """One row of the change feed: ``kind`` and ``ref`` say what changed, ``request`` who caused it.
 
     Kinds: ``key`` (ref: key id), ``alias`` (ref: alias ARN), ``principal`` (ref: ARN), ``access-key``
-    (ref: its id), ``setting`` (ref: its name).
+    (ref: its id), ``account-key`` (ref: account), ``seal-slot`` (ref: its id), ``setting`` (ref: its name).
     """
 
     seq: int
