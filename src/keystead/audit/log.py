@@ -58,9 +58,11 @@ MAX_NOTICE_BYTES: Final = 4_000
 MIN_SEGMENT_BYTES: Final = 16_384
 _RESERVE: Final = 4_096  # room for one notice at the end of every segment
 _HEAL_SECONDS: Final = 0.25
-_SPARE_SECONDS: Final = 0.4  # twice this is how long a commit waits for a segment that is being prepared
+_SPARE_SECONDS: Final = (
+    0.3  # three times this is how long a commit waits for a segment that is being prepared
+)
 _CLOSE_SECONDS: Final = 10.0
-_MAX_UNRELEASED: Final = 4  # segments; beyond, tiles are too far behind to go on piling up
+_MAX_UNRELEASED: Final = 8  # segments; beyond, tiles are too far behind to go on piling up
 _REASON_CHARACTERS: Final = 300
 _LOCK: Final = "lock"
 _CURE: Final = "see what `keystead verify` says, and restore the log's directory from a backup"
@@ -189,8 +191,9 @@ class Log:
         """Own the log in ``directory``, new or as it was left, and bring it in order.
 
         Raises `AuditUnavailable` when another process owns it or the disk fails, and `DataDamaged` when it
-        does not check out. ``signer`` may have any name: it signs as ``origin``. ``executor`` should
-        have two threads: one writes tiles while the other prepares segments. ``replayed`` are the records that the last owner had not yet covered by a checkpoint.
+        does not check out. ``signer`` may have any name: it signs as ``origin``. ``executor`` should have two
+        threads: one writes tiles while the other prepares segments; without one, all is done inline.
+        ``replayed`` are then the records that the last owner had not yet covered by a checkpoint.
         """
         for event in Event:
             sample = Notice(event, 1 << 63, "\U0001f511" * _REASON_CHARACTERS, 1 << 63, 1 << 63)
@@ -439,9 +442,16 @@ class Log:
 
     def _take_spare(self, seconds: float) -> Segment:
         if len(self._retired) >= _MAX_UNRELEASED:
-            raise OSError(
-                f"{len(self._retired)} segments wait for their tiles; {self.trouble or 'the disk is slow'}"
-            )
+            # Tiles are far behind: slow down rather than refuse, and refuse rather than grow.
+            if self._publishing is None:
+                self._publish()
+            _wait([self._publishing.done if self._publishing else None], seconds)
+            self._collect()
+            self._release()
+            if len(self._retired) >= _MAX_UNRELEASED:
+                raise OSError(
+                    f"{len(self._retired)} segments wait for tiles; {self.trouble or 'the disk is slow'}"
+                )
         for _ in range(2):  # the helper may first have to end a release, or tell of an old failure
             if self._spare is None:
                 self._prepare()
