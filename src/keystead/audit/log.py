@@ -203,7 +203,7 @@ class Log:
             raise ConfigError(f"audit segments have at least {MIN_SEGMENT_BYTES} bytes, in multiples of 8")
         named = signer.named(origin)
         try:
-            _make_durably(disk, directory / segments.FOLDER)
+            _make_durably(disk, directory)
             lock = disk.lock(directory / _LOCK)
         except BlockingIOError:
             raise AuditUnavailable(f"the audit log {directory} is in use by another process") from None
@@ -226,10 +226,10 @@ class Log:
             )
             log._begin(found)
         except Damaged as damage:
-            lock.close()
+            _let_go(lock)
             raise DataDamaged(_explain(directory, damage)) from None
         except OSError as error:
-            lock.close()
+            _let_go(lock)
             raise AuditUnavailable(f"the audit log {directory} cannot be opened: {error}") from None
         return log
 
@@ -322,8 +322,7 @@ class Log:
             self._settle()
         left = [self._segment, self._spare, *(retired.segment for retired in self._retired)]
         for file in (*(segment.file for segment in left if segment is not None), self._lock):
-            with suppress(OSError):  # nothing is left in it to lose: everything that counts was synced
-                file.close()
+            _let_go(file)
         self._failure = failure = failure or ("" if self._signed == self._size else self.trouble)
         if failure:
             raise AuditUnavailable(failure)
@@ -491,8 +490,7 @@ class Log:
 
         def release() -> Segment | None:
             for retired in going:
-                with suppress(OSError):  # nothing in it is needed any more
-                    retired.segment.file.close()
+                _let_go(retired.segment.file)
             segments.remove(self._disk, self._wal, [name for name in names if name != recycle])
             if recycle is None:
                 return None
@@ -640,6 +638,12 @@ class Log:
         return job
 
 
+def _let_go(file: File) -> None:
+    """Close a file in which nothing is left to lose: what counts was synced."""
+    with suppress(OSError):
+        file.close()
+
+
 def _explain(directory: Path, damage: Damaged) -> str:
     return f"{directory / damage.file}: {damage.problem}, at record {damage.index}; {_CURE}"
 
@@ -649,15 +653,12 @@ def _wait(jobs: Sequence[Future[Any] | None], seconds: float) -> None:
     wait([job for job in jobs if job is not None], timeout=seconds)
 
 
-def _make_durably(disk: Disk, folder: Path) -> None:
-    """Make a directory, and those above it that are missing.
+def _make_durably(disk: Disk, directory: Path) -> None:
+    """Make the log's directories. What holds the instance's logs may be missing, the data directory not.
 
-    The parent is synced even when the directory was there: a process that was killed may have made it
+    The parents are synced even when a directory was there: a process that was killed may have made it
     and not come to the sync.
     """
-    try:
+    for folder in (directory.parent, directory, directory / segments.FOLDER):
         disk.mkdir(folder)
-    except FileNotFoundError:
-        _make_durably(disk, folder.parent)
-        disk.mkdir(folder)
-    disk.sync(folder.parent)
+        disk.sync(folder.parent)

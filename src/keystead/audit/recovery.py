@@ -160,9 +160,9 @@ def _check_older(
     """Partial tiles of older checkpoints must be the beginning of this one."""
     folder = f"{tile_path(level, index)}.p"
     for name in disk.names(directory / folder):
-        older = int(name) if name.isdigit() else TILE_WIDTH
-        if older > width:
-            continue  # beyond this checkpoint: nothing was signed about it, and it may be half written
+        older = int(name) if name.isdigit() else 0
+        if not 0 < older <= width:
+            continue  # beyond this checkpoint nothing was signed, and "tmp" was never a tile
         part = data[: older * HASH_BYTES] if frames is None else b"".join(frames[:older])
         stored = disk.read(directory / folder / name)
         if stored != part:

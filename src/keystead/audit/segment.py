@@ -120,7 +120,8 @@ def prepare(
         disk.rename(spare, path)
         disk.sync(folder)
     except OSError:
-        file.close()
+        with suppress(OSError):
+            file.close()
         for leftover in (spare, path):  # on a full disk the half of it is in the way of everything else
             with suppress(OSError):
                 disk.remove(leftover)

@@ -22,7 +22,7 @@ from keystead.crypto.merkle import HASH_BYTES, TILE_WIDTH, TileReader
 
 FOLDER = "tile"
 ENTRIES = "entries"
-_TEMPORARY = "checkpoint.tmp"
+_TEMPORARY = "tmp"
 
 
 def tile_path(level: int | str, index: int, width: int = TILE_WIDTH) -> str:
@@ -48,15 +48,16 @@ class Shelf:
         self._written = set(present)
         self._known = {directory}
         self._unsynced: set[Path] = set()
+        self._untidy: list[str] = []
 
     def publish(
         self, tiles: Sequence[tuple[str, bytes]], partial: Sequence[tuple[str, bytes]], note: bytes
     ) -> str:
         """Put full and partial tiles, then the checkpoint that covers them; returns what could not be tidied.
 
-        (1) every tile into a new file, synced; (2) the directories; (3) the checkpoint into a file beside,
-        synced; (4) renamed over the old one; (5) its directory. Only after (2) may (4) be seen, and what a
-        reader sees at any moment is an old checkpoint or a new one with all its tiles.
+        (1) every tile into a file beside, synced, and renamed; (2) the directories; (3) the checkpoint
+        likewise; (4) its directory. A file under its own name is always whole, whatever happens, and a
+        reader sees at any moment an old checkpoint or a new one with all its tiles.
         """
         for name, data in (*tiles, *partial):
             if name not in self._written:
@@ -67,9 +68,7 @@ class Shelf:
         for folder in sorted(self._unsynced):
             self._disk.sync(folder)
         self._unsynced.clear()
-        temporary = self._directory / _TEMPORARY
-        self._put(temporary, note)
-        self._disk.rename(temporary, self._directory / checkpoint.FILE)
+        self._put(self._directory / checkpoint.FILE, note)
         self._disk.sync(self._directory)
         self._unsynced.clear()
         self._written = {name for name, _ in partial}
@@ -85,25 +84,29 @@ class Shelf:
 
     def _put(self, path: Path, data: bytes) -> None:
         self._make(path.parent)
-        file = self._disk.create(path)
+        temporary = path.parent / _TEMPORARY
+        file = self._disk.create(temporary)
         try:
             file.write(data, 0)
             file.sync()
         finally:
             file.close()
+        self._disk.rename(temporary, path)
         self._unsynced.add(path.parent)
 
     def _tidy(self, full: list[str]) -> str:
-        """Remove the partial tiles that full ones have replaced. They cost only space, so errors can wait."""
+        """Remove the partial tiles that full ones have replaced. They cost only space: errors can wait."""
+        self._untidy += full
         try:
-            for name in full:
-                folder = self._directory / f"{name}.p"
+            while self._untidy:
+                folder = self._directory / f"{self._untidy[-1]}.p"
                 names = self._disk.names(folder)
                 for width in names:
                     self._disk.remove(folder / width)
                 if names:
                     self._known.discard(folder)
                     self._disk.remove(folder)
+                self._untidy.pop()
         except OSError as error:
             return f"partial tiles are left over: {error}"
         return ""

@@ -102,10 +102,10 @@ class MemoryFile:
         self._node.dirty.clear()
 
     def close(self) -> None:
-        """Close, and free a lock."""
-        self._disk.operate("close", lambda: None)
+        """Close, and free a lock, even when it raises, as Linux does."""
         if self._node.owner is self:
             self._node.owner = None
+        self._disk.operate("close", lambda: None)
 
     def own(self) -> None:
         """Take the lock, or raise `BlockingIOError`."""
