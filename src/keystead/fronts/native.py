@@ -14,20 +14,31 @@ and ``help`` is where it is explained.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
-from keystead.core.errors import InvalidRequest, KeysteadError, Kind, NotFound
+from keystead.core.errors import (
+    AuditDamaged,
+    ConfigError,
+    DataDamaged,
+    InvalidRequest,
+    KeysteadError,
+    Kind,
+    NotFound,
+    SealError,
+)
 from keystead.core.ports import Clock
 from keystead.core.principal import AccessKey, Principal
 from keystead.crypto.secret import Secret
+from keystead.fronts.aws import names
 from keystead.fronts.aws.sigv4 import Credential, Verifier
 from keystead.fronts.front import Asked, Inquiry
 from keystead.service import commands as c
 from keystead.service import results as r
 from keystead.service.caller import Caller
 from keystead.service.entry import Entry
+from keystead.service.gate import InternalError
 from keystead.service.workingset import HeldCredential, WorkingSet
 
 PREFIX: Final = b"/v1/"
@@ -42,18 +53,27 @@ STATUS: Final[Mapping[Kind, HTTPStatus]] = {
     Kind.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
+OUT_OF_ORDER: Final = "Something is out of order on the server: its operator must look."
+
+_OURS: Final = (AuditDamaged, ConfigError, DataDamaged, SealError)
+"""Errors whose texts name files and settings, which are for the operator's log and not for every caller."""
+
+# What is written into the audit must have a bound; the actions say what a name may hold.
+_Name = Annotated[str, msgspec.Meta(max_length=64)]
+_Id = Annotated[str, msgspec.Meta(max_length=128)]
+
 
 class _Named(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
+    name: _Name
 
 
 class _NamedWithPolicy(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
+    name: _Name
     policy: str = ""
 
 
 class _Policy(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
+    name: _Name
     policy: str
 
 
@@ -63,11 +83,11 @@ class _Page(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _AccessKeyId(msgspec.Struct, forbid_unknown_fields=True):
-    access_key_id: str
+    access_key_id: _Id
 
 
 class _AccessKeyStatus(msgspec.Struct, forbid_unknown_fields=True):
-    access_key_id: str
+    access_key_id: _Id
     enabled: bool
 
 
@@ -158,13 +178,15 @@ class Native:
         verified = self._verifier.verify(inquiry.method, inquiry.target, inquiry.headers, inquiry.body)
         name = inquiry.target.removeprefix(PREFIX).decode(errors="replace")
         row = ROWS.get(name)
-        if row is None or not inquiry.target.startswith(PREFIX):
+        if row is None or inquiry.method != b"POST" or not inquiry.target.startswith(PREFIX):
             raise NotFound("There is no such operation: see the list in the API's reference.")
         try:
             taken = _DECODERS[name].decode(inquiry.body or b"{}")
         except msgspec.DecodeError as error:
             # msgspec names the member and the expected type, never the value.
             raise InvalidRequest(f"The body does not fit {name}: {error}") from None
+        except (UnicodeDecodeError, RecursionError):
+            raise InvalidRequest("The body is not UTF-8, or is nested too deeply.") from None
         held: HeldCredential = verified.principal  # type: ignore[assignment]  # as `_credential` gave it
         caller = Caller(held.identity, request, verified.region, verified.access_key, "sigv4", inquiry.peer)
         return Asked(name, caller, row.command(taken), lambda result: _encode(row.answer(result)))
@@ -173,15 +195,19 @@ class Native:
         """What can be recorded of a request that was refused."""
         name = inquiry.target.removeprefix(PREFIX).decode(errors="replace")
         return Entry(
+            access_key=names.claimed_access_key(inquiry.headers.get(b"authorization", b"")),
             action=f"keystead:{name}" if name in ROWS else "",
             request=request,
             source=inquiry.peer,
         )
 
     def write_error(self, error: KeysteadError) -> tuple[int, bytes]:
-        """The status of the error's kind, and its code; unknown errors have no detail."""
+        """The status of the error's kind, and its code; a bug has neither a detail nor a page."""
+        if isinstance(error, InternalError):
+            return HTTPStatus.INTERNAL_SERVER_ERROR, _encode({"code": error.code})
+        detail = OUT_OF_ORDER if isinstance(error, _OURS) else str(error) or str(error.__doc__)
         return STATUS[error.kind], _encode(
-            {"code": error.code, "detail": str(error), "help": f"{self._help_url}#{error.code.lower()}"}
+            {"code": error.code, "detail": detail, "help": f"{self._help_url}#{error.code.lower()}"}
         )
 
     def head(self, request: str, body: bytes) -> bytes:  # noqa: ARG002 - AWS's front needs the body

@@ -14,8 +14,11 @@ first, then the pool makes the change, then its outcome is settled, then it is a
 """
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections import deque
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -23,6 +26,7 @@ from keystead.core.errors import (
     AuditUnavailable,
     InvalidRequest,
     KeysteadError,
+    ShuttingDown,
     StoreUnavailable,
     Throttled,
     TooLarge,
@@ -39,7 +43,7 @@ from keystead.service.workingset import Loaded, NotLoaded, Wanted
 
 TEND_SECONDS: Final = 0.25
 MOST_TRIES: Final = 8  # of one request: more means that what it needs changes faster than it can be loaded
-MOST_WAITING: Final = 256  # requests for the pool, per worker
+MOST_WAITING: Final = 256  # requests in the pool or on their way to it, per worker
 
 
 class Waiting:
@@ -68,7 +72,7 @@ class Waiting:
 class Worker:
     """See the module; the listener's application (`keystead.server.listener.Application`).
 
-    Made and used on the loop's own thread. ``on_fault`` hears of bugs.
+    Made and used on the loop's own thread. The pool is the worker's from now on. ``on_fault`` hears of bugs.
     """
 
     def __init__(
@@ -93,6 +97,9 @@ class Worker:
         self._waiting: list[Waiting] = []
         self._loading: dict[Wanted, list[tuple[Exchange, int]]] = {}
         self._pooled = 0
+        self._arrived: deque[Callable[[], None]] = deque()  # what the pool's threads have for the loop's
+        self._blind = False  # the store could not be asked what has changed
+        self._closing = False
         prefix = random(10).hex()
         self._prefix = f"{prefix[:8]}-{prefix[8:12]}-{prefix[12:16]}-{prefix[16:20]}-"
         self._numbers = count(int.from_bytes(random(4), "big"))
@@ -115,9 +122,17 @@ class Worker:
         self._refused(exchange, entry, error, 0)
 
     def close(self) -> None:
-        """Settle what is left; the listener has drained."""
+        """Settle what is left; the listener has drained.
+
+        A change that is being made is waited for, so that its outcome is on record; one that has only been
+        announced is not begun any more.
+        """
+        self._closing = True
         if self._tending is not None:
             self._tending.cancel()
+        self._settle()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._arrive()
         self._settle()
 
     # One request.
@@ -135,12 +150,16 @@ class Worker:
             if mode is Mode.HOT:
                 answer = gate.handle(asked.caller, asked.command)
                 self._wait(Waiting(exchange, request, asked, answer, intent=False, tries=tries))
+            elif self._closing:
+                raise ShuttingDown(STOPPING)
             elif self._pooled >= MOST_WAITING:
                 raise Throttled("Too many requests are waiting for the store: try again later.")
             elif mode is Mode.WRITE:
                 answer = gate.intend(asked.caller, asked.command)
+                self._pooled += 1
                 self._wait(Waiting(exchange, request, asked, answer, intent=True, tries=tries))
             else:
+                self._pooled += 1
                 self._perform(exchange, request, asked, tries)
         except NotLoaded as missing:
             self._load(missing.wanted, exchange, tries)
@@ -160,6 +179,8 @@ class Worker:
         except AuditUnavailable as unavailable:
             self._reply_error(exchange, entry.request, unavailable)
         else:
+            if tries >= MOST_TRIES:
+                answer.refs = []  # the last word: whatever changes now, it is not asked again
             self._wait(Waiting(exchange, entry.request, None, answer, intent=False, tries=tries))
 
     def _wait(self, waiting: Waiting) -> None:
@@ -174,24 +195,59 @@ class Worker:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
+        withheld: Collection[Answer] = ()
+        blind: KeysteadError | None = None
         try:
             withheld = self._gate.settle([one.answer for one in waiting])
-        except KeysteadError as error:
+        except AuditUnavailable as error:
             self._cells[Cell.AUDIT_FAILURES] += 1
             self._declare()
-            for one in waiting:
-                self._reply_error(one.exchange, one.request, error)
+            self._fail(waiting, error)
+            return
+        except KeysteadError as error:
+            # All is on record, but whether what it rests on has changed cannot be seen.
+            blind, withheld = error, [one.answer for one in waiting]
+        except Exception as fault:  # noqa: BLE001 - a bug must be answered; nothing else may leave
+            self._on_fault(fault)
+            self._fail(waiting, InternalError(type(fault).__name__))
             return
         self._cells[Cell.AUDIT_COMMITS] += 1
         self._cells[Cell.AUDIT_ENTRIES] += len(waiting)
+        if self._blind != (blind is not None):
+            self._blind = blind is not None
+            self._declare()
+        if withheld:
+            # What rests on nothing (a change, its announcement) must not be asked twice, and need not be.
+            withheld = {answer for answer in withheld if answer.refs}
         for one in waiting:
-            if withheld and one.answer in withheld:
-                self._again(one.exchange, one.request, one.tries)
-            elif one.intent:
-                assert one.asked is not None  # noqa: S101 - only a command has an intent
-                self._perform(one.exchange, one.request, one.asked, one.tries)
-            else:
-                self._reply(one)
+            try:
+                if withheld and one.answer in withheld:
+                    if blind is not None:
+                        self._reply_error(one.exchange, one.request, blind, one.asked)
+                    else:
+                        self._again(one.exchange, one.tries)
+                elif one.intent:
+                    self._go_on(one)
+                else:
+                    self._reply(one)
+            except Exception as fault:  # noqa: BLE001 - a bug costs one request, not its neighbours
+                self._on_fault(fault)
+                with contextlib.suppress(RuntimeError):  # it was answered already
+                    one.exchange.reply(500, b"")
+
+    def _fail(self, waiting: list[Waiting], error: KeysteadError) -> None:
+        """Answer a whole turn with one error; nothing that was announced is begun."""
+        for one in waiting:
+            self._pooled -= one.intent
+            self._reply_error(one.exchange, one.request, error, one.asked)
+
+    def _go_on(self, one: Waiting) -> None:
+        """Make the change whose intent is on record now."""
+        if self._closing or one.asked is None:
+            self._pooled -= 1
+            self._reply_error(one.exchange, one.request, ShuttingDown(STOPPING), one.asked)
+        else:
+            self._perform(one.exchange, one.request, one.asked, one.tries)
 
     def _reply(self, one: Waiting) -> None:
         error, asked = one.answer.error, one.asked
@@ -216,28 +272,25 @@ class Worker:
         status, body = self._front.write_error(error)
         exchange.reply(status, body, self._front.head(request, body))
 
-    def _again(self, exchange: Exchange, request: str, tries: int) -> None:
+    def _again(self, exchange: Exchange, tries: int) -> None:
         """Ask once more, because what the answer rested on has changed meanwhile."""
         if tries >= MOST_TRIES:
             error = StoreUnavailable("What this request needs keeps changing: try again later.")
-            self._reply_error(exchange, request, error)
+            self._refused(exchange, self._front.describe(exchange, self._request()), error, tries)
         else:
             self._attend(exchange, tries + 1)
 
     # What needs the store.
 
     def _perform(self, exchange: Exchange, request: str, asked: Asked, tries: int) -> None:
-        self._pooled += 1
-
         def work() -> None:
-            answer = self._gate.perform(asked.caller, asked.command)
-            self._loop.call_soon_threadsafe(done, answer)
+            self._deliver(partial(done, self._gate.perform(asked.caller, asked.command)))
 
         def done(answer: Answer) -> None:
             self._pooled -= 1
             try:
                 self._gate.record(answer)
-            except AuditUnavailable as error:
+            except KeysteadError as error:
                 self._reply_error(exchange, request, error, asked)
             else:
                 self._wait(Waiting(exchange, request, asked, answer, intent=False, tries=tries))
@@ -250,6 +303,10 @@ class Worker:
         if queue is not None:
             queue.append((exchange, tries))
             return
+        if self._closing:
+            entry = self._front.describe(exchange, self._request())
+            self._refused(exchange, entry, ShuttingDown(STOPPING), tries)
+            return
         self._loading[wanted] = [(exchange, tries)]
 
         def work() -> None:
@@ -260,7 +317,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - a bug must be answered
                 self._on_fault(error)
                 loaded = InternalError(type(error).__name__)
-            self._loop.call_soon_threadsafe(done, loaded)
+            self._deliver(partial(done, loaded))
 
         def done(loaded: Loaded | KeysteadError) -> None:
             if isinstance(loaded, Loaded):
@@ -269,26 +326,44 @@ class Worker:
                 if isinstance(loaded, KeysteadError):
                     self._refused(waiter, self._front.describe(waiter, self._request()), loaded, before)
                 else:
-                    self._again(waiter, self._request(), before)
+                    self._again(waiter, before)
 
         self._pool.submit(work)
+
+    def _deliver(self, news: Callable[[], None]) -> None:
+        """Have something done on the loop's thread; called on the pool's."""
+        self._arrived.append(news)
+        self._loop.call_soon_threadsafe(self._arrive)
+
+    def _arrive(self) -> None:
+        while self._arrived:
+            self._arrived.popleft()()
 
     # Housekeeping.
 
     def _tend(self) -> None:
         try:
             self._gate.tend()
+            if self._blind and not self._waiting:  # else the next settlement finds out
+                self._gate.settle(())
+                self._blind = False
+        except KeysteadError:
+            self._blind = True
         except Exception as error:  # noqa: BLE001 - housekeeping must go on
             self._on_fault(error)
         self._declare()
         self._tending = self._loop.call_later(TEND_SECONDS, self._tend)
 
     def _declare(self) -> None:
-        if self._gate.healthy:
-            self._slots.declare(self._slot, State.GREEN)
-        else:
+        if not self._gate.healthy:
             self._slots.declare(self._slot, State.RED, Reason.AUDIT_UNAVAILABLE)
+        elif self._blind:
+            self._slots.declare(self._slot, State.RED, Reason.STORE_UNAVAILABLE)
+        else:
+            self._slots.declare(self._slot, State.GREEN)
 
+
+STOPPING: Final = "The server is stopping: try again, and another one will answer."
 
 UNKNOWN: Final = "Unknown"
 """The operation that requests are counted under which no front understood."""

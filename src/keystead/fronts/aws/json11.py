@@ -10,6 +10,7 @@ would be valid. One row of `ROWS` per operation says how its input becomes a com
 becomes an answer. Operations of AWS KMS that have no row are answered `UnsupportedOperationException`.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -119,14 +120,17 @@ class Json11:
 
 
 def _trace(headers: Mapping[bytes, bytes]) -> str:
-    """The trace id of a W3C ``traceparent`` header, or nothing."""
+    """The trace id of a W3C ``traceparent`` header, or nothing if that is not in the form it must have."""
     value = headers.get(b"traceparent")
-    if value is None:
-        return ""
-    parts = value.split(b"-")
-    if len(parts) < 4 or len(parts[1]) != 32 or not parts[1].isalnum():  # noqa: PLR2004 - W3C Trace Context 3.2
-        return ""
-    return parts[1].decode()
+    match = None if value is None else _traceparent(value)
+    return "" if match is None else match[1].decode()
+
+
+# W3C Trace Context 3.2: version, trace id, parent id, flags. Version ff and ids of zeros are not valid, and
+# only a later version than 00 may go on.
+_traceparent: Final = re.compile(
+    rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+).fullmatch
 
 
 _TARGETS: Final[Mapping[bytes, Any]] = {
@@ -401,7 +405,7 @@ def _rotated(result: r.Rotated) -> bytes:
 
 def _rotation_status(result: r.RotationStatus) -> bytes:
     key = result.key
-    # While a key is disabled or pending deletion it does not rotate (AWS: GetKeyRotationStatus).
+    # AWS, GetKeyRotationStatus: a disabled key keeps its status, one pending deletion has none.
     pending = key.state is State.PENDING_DELETION
     enabled = key.rotation_period_days is not None and not pending
     return _encode(
