@@ -70,7 +70,7 @@ def run(installation: Installation, log: Log, ready: Callable[[int, int], None])
             run=partial(_tell, log, run_child),
             sockets=[sock],
             pulse=partial(slots.pulse, slot),
-            on_restart=partial(_restarted, slots, slot),
+            on_end=partial(_ended, slots, slot),
         )
         for slot, (name, run_child, sock) in enumerate(
             zip(slots.processes, [*works, control], [*sockets, control_socket], strict=True)
@@ -178,6 +178,7 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
             random=installation.random,
             slots=slots,
             slot=slot,
+            log=log,
             close=post.close,
         )
 
@@ -204,6 +205,6 @@ def _tell(log: Log, run_child: Callable[[], int]) -> int:
         return EX_SOFTWARE
 
 
-def _restarted(slots: Slots, slot: int) -> None:
+def _ended(slots: Slots, slot: int) -> None:
     slots.declare(slot, State.RED, Reason.NOT_RUNNING)
     slots.write(slot, Cell.RESTARTS, slots.read(slot, Cell.RESTARTS) + 1)

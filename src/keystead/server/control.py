@@ -18,24 +18,25 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from typing_extensions import override
 
-from keystead.core.errors import KeysteadError, TooLarge
+from keystead.core.errors import KeysteadError, StoreUnavailable, TooLarge
 from keystead.core.ports import Random
 from keystead.fronts.front import Front
 from keystead.jobs.runner import Runner
 from keystead.observe.log import Log
-from keystead.observe.metrics import OUTCOME_OF, Outcome, Reason, Slots, State, render
+from keystead.observe.metrics import OUTCOME_OF, Cell, Outcome, Reason, Slots, State, render
 from keystead.server.processes import EX_OK, HEARTBEAT_SECONDS
-from keystead.service.gate import Answer, Gate, InternalError
+from keystead.service.gate import Gate, InternalError
 from keystead.service.workingset import NotLoaded
 
 BODY_BYTES: Final = 131_072
@@ -44,6 +45,9 @@ MOST_TRIES: Final = 8
 BUSY_SECONDS: Final = 30.0  # how long a request may wait for the office
 
 T = TypeVar("T")
+
+Reply = tuple[int, bytes, bytes]
+"""The status, body and header lines of an answer."""
 
 
 @dataclass(slots=True)
@@ -69,6 +73,7 @@ class Office:
         random: Random,
         slots: Slots,
         slot: int,
+        log: Log,
         close: Callable[[], None],
     ) -> None:
         self._gate = gate
@@ -78,24 +83,41 @@ class Office:
         self._slots = slots
         self._slot = slot
         self._cells = slots.cells(slot)
+        self._log = log
         self._close = close
 
-    def answer(self, posted: Posted) -> tuple[int, bytes, bytes]:
-        """The status, body and header lines that answer a request."""
-        request = f"ctl-{self._random(12).hex()}"
+    def answer(self, posted: Posted) -> Reply:
+        """What answers a request."""
+        request = self._request()
         try:
             # A credential that was revoked elsewhere is not known here any more.
             self._gate.working.catch_up()
             asked = self._loaded(lambda: self._front.read(posted, request))
         except KeysteadError as error:
             return self._refused(posted, request, error)
+        except Exception as fault:  # noqa: BLE001 - a bug must be answered, and its text stays here
+            return self._refused(posted, request, self._fault(fault))
         try:
             answer = self._gate.ask(asked.caller, asked.command)
             body = asked.write(answer.outcome())
         except KeysteadError as error:
             return self._failed(asked.operation, request, error)
+        except Exception as fault:  # noqa: BLE001 - as above
+            return self._failed(asked.operation, request, self._fault(fault))
         self._cells[self._slots.request_cell(asked.operation)] += 1
         return 200, body, self._front.head(request, body)
+
+    def refuse(self, posted: Posted, error: KeysteadError) -> Reply:
+        """Record and answer a request that could not be taken."""
+        return self._refused(posted, self._request(), error)
+
+    def busy(self) -> Reply:
+        """What is said when the office does not come to a request in time. The one method for any thread."""
+        error = StoreUnavailable(
+            f"No answer within {BUSY_SECONDS:.0f} seconds. Look whether it was done before you try again."
+        )
+        status, body = self._front.write_error(error)
+        return status, body, self._front.head("", body)
 
     def tend(self) -> None:
         """Housekeeping, a few times a second."""
@@ -122,17 +144,25 @@ class Office:
                 return read()
             except NotLoaded as missing:
                 self._gate.working.admit(self._gate.working.load(missing.wanted))
-        return read()
+        raise StoreUnavailable("What this request needs keeps changing: try again later.")
 
-    def _refused(self, posted: Posted, request: str, error: KeysteadError) -> tuple[int, bytes, bytes]:
+    def _request(self) -> str:
+        return f"ctl-{self._random(12).hex()}"
+
+    def _fault(self, fault: Exception) -> InternalError:
+        """Tell the operator of a bug; its text stays here."""
+        self._cells[Cell.FAULTS] += 1
+        self._log.fault("a request met a bug", fault)
+        return InternalError(type(fault).__name__)
+
+    def _refused(self, posted: Posted, request: str, error: KeysteadError) -> Reply:
         try:
-            answer: Answer = self._gate.refuse(self._front.describe(posted, request), error)
-            self._gate.settle([answer])
+            self._gate.settle([self._gate.refuse(self._front.describe(posted, request), error)])
         except KeysteadError as unavailable:
             error = unavailable
         return self._failed("Unknown", request, error)
 
-    def _failed(self, operation: str, request: str, error: KeysteadError) -> tuple[int, bytes, bytes]:
+    def _failed(self, operation: str, request: str, error: KeysteadError) -> Reply:
         outcome = Outcome.INTERNAL if isinstance(error, InternalError) else OUTCOME_OF[error.kind]
         self._cells[self._slots.request_cell(operation) + outcome] += 1
         status, body = self._front.write_error(error)
@@ -185,7 +215,7 @@ async def _run(
         server_header=False,
     )
     server = _Server(config)
-    loop.add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)  # noqa: FBT003 - setattr's value
+    loop.add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)
 
     async def every(seconds: float, work: Callable[[], None]) -> None:
         while True:
@@ -236,12 +266,6 @@ def _application(office: Office, thread: ThreadPoolExecutor, slots: Slots, versi
         return Response(msgspec.json.encode({"version": version}), media_type="application/json")
 
     async def native(request: Request) -> Response:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY_BYTES:
-                error = TooLarge(f"A request body may be {BODY_BYTES} bytes.")
-                return Response(msgspec.json.encode({"code": error.code, "detail": str(error)}), 413)
         target = request.scope["raw_path"]
         if request.scope["query_string"]:
             target += b"?" + request.scope["query_string"]
@@ -249,12 +273,21 @@ def _application(office: Office, thread: ThreadPoolExecutor, slots: Slots, versi
             method=request.method.encode(),
             target=target,
             headers=_headers(request),
-            body=bytes(body),
+            body=b"",
             peer=request.client.host if request.client else "",
         )
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(thread, office.answer, posted)
-        status, answer, lines = await asyncio.wait_for(work, BUSY_SECONDS)
+        work = partial(office.answer, posted)
+        try:
+            posted.body = await _body(request)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        except TooLarge as error:
+            work = partial(office.refuse, posted, error)
+        try:
+            done = asyncio.get_running_loop().run_in_executor(thread, work)
+            status, answer, lines = await asyncio.wait_for(done, BUSY_SECONDS)
+        except TimeoutError:
+            status, answer, lines = office.busy()
         headers = dict(line.split(": ", 1) for line in lines.decode().splitlines())
         return Response(answer, status, headers)
 
@@ -269,8 +302,17 @@ def _application(office: Office, thread: ThreadPoolExecutor, slots: Slots, versi
     )
 
 
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES:
+            raise TooLarge(f"A request body may be {BODY_BYTES} bytes.")
+    return bytes(body)
+
+
 def _headers(request: Request) -> dict[bytes, bytes]:
-    """Headers by lower-case name; values of a name that came twice are joined, which no signature survives."""
+    """Headers by lower-case name. Values of a name that came twice are joined: no signature survives that."""
     headers: dict[bytes, bytes] = {}
     for name, value in request.scope["headers"]:
         headers[name] = headers[name] + b"," + value if name in headers else value
