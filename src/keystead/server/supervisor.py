@@ -43,7 +43,7 @@ class ChildSpec:
     run: Callable[[], int]  # returns the exit code; called in the child
     sockets: Sequence[socket.socket] = ()  # the child's own; it closes the other children's
     pulse: Callable[[], int] | None = None  # a number that changes while the child is alive and well
-    on_restart: Callable[[], None] | None = None  # called in the supervisor before it is started again
+    on_end: Callable[[], None] | None = None  # called in the supervisor when it ended without being asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +154,6 @@ class Supervisor:
                 if child.pid:
                     self._feel_pulse(child, now)
                 elif now >= child.due:
-                    if child.spec.on_restart is not None:
-                        child.spec.on_restart()
                     self._start(child)
 
     def _reap(self, child: _Child) -> int | None:
@@ -166,6 +164,8 @@ class Supervisor:
         if not pid:
             return None
         child.pid = 0
+        if child.spec.on_end is not None:
+            child.spec.on_end()  # now, and not at the next start: the wait for that may be seconds
         code = os.waitstatus_to_exitcode(status)  # negative: killed by that signal
         now = self._now()
         if now - child.started >= self._timing.settled_seconds:
