@@ -1,21 +1,158 @@
 """A real service for tests that use it as people's tools do: processes, sockets, disk."""
 
+import hmac
+import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import boto3
 import pytest
 from botocore.config import Config
 
 START_SECONDS = 30
+WIRE_SECONDS = 30.0
+PUBLISH_SECONDS = 20.0  # in which the audit's tiles must hold what was answered
+
+
+class Reply(NamedTuple):
+    """One answer, as it came over the wire."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def value(self) -> Any:
+        """The body's JSON; an empty object for an empty body."""
+        return json.loads(self.body or b"{}")
+
+    @property
+    def request(self) -> str:
+        """The request id."""
+        return self.headers.get("x-amzn-requestid") or self.headers.get("x-request-id", "")
+
+    @property
+    def error(self) -> str:
+        """The error's type as AWS writes it, or our own code; empty for a success."""
+        return "" if self.status == 200 else str(self.value.get("__type") or self.value.get("code"))
+
+
+class Wire:
+    """A connection on which a test says exactly what it likes, and reads what comes back."""
+
+    def __init__(self, port: int) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=WIRE_SECONDS)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._received = b""
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        self.sock.sendall(data)
+
+    def reply(self) -> Reply:
+        """The next answer; raises `ConnectionError` when the connection ends before one has come whole."""
+        while b"\r\n\r\n" not in self._received:
+            self._receive()
+        head, _, self._received = self._received.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        length = int(headers.get("content-length", "0"))
+        while len(self._received) < length:
+            self._receive()
+        body, self._received = self._received[:length], self._received[length:]
+        return Reply(int(first.split(" ")[1]), headers, body)
+
+    def ask(self, data: bytes) -> Reply:
+        """Send a request and wait for its answer."""
+        self.send(data)
+        return self.reply()
+
+    def ended(self) -> bool:
+        """Whether the service closes the connection, and without another byte."""
+        return not self._received and self.sock.recv(1) == b""
+
+    def close(self) -> None:
+        """Leave."""
+        self.sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _receive(self) -> None:
+        data = self.sock.recv(65_536)
+        if not data:
+            raise ConnectionResetError("the connection ended")
+        self._received += data
+
+
+class Signer:
+    """AWS Signature Version 4 once more, in a few lines, so that tests can also sign what no SDK would.
+
+    ``Signer(...)(operation, body)`` is a whole request. ``extra`` headers are signed, ``unsigned`` ones are
+    added afterwards; ``body`` may be bytes that are no JSON.
+    """
+
+    def __init__(self, access_key: str, secret: str, *, service: str = "kms", region: str) -> None:
+        self.access_key = access_key
+        self.secret = secret
+        self.service = service
+        self.region = region
+
+    def __call__(
+        self,
+        operation: str,
+        body: Any = None,
+        *,
+        method: str = "POST",
+        target: str = "/",
+        version: str = "HTTP/1.1",
+        when: float | None = None,
+        payload: str | None = None,
+        extra: Mapping[str, str] | None = None,
+        unsigned: Mapping[str, str] | None = None,
+    ) -> bytes:
+        data = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(when))
+        headers = {"host": "localhost", "x-amz-date": stamp, **(extra or {})}
+        if self.service == "kms":
+            headers = {"content-type": "application/x-amz-json-1.1", **headers}
+            if operation:
+                headers["x-amz-target"] = f"TrentService.{operation}"
+        else:
+            target = f"/v1/{operation}"
+        if payload is not None:
+            headers["x-amz-content-sha256"] = payload
+        names = ";".join(sorted(headers))
+        path, _, query = target.partition("?")
+        fields = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
+        hashed = payload or sha256(data).hexdigest()
+        canonical = f"{method}\n{path}\n{query}\n{fields}\n{names}\n{hashed}"
+        scope = f"{stamp[:8]}/{self.region}/{self.service}/aws4_request"
+        text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
+        key = b"AWS4" + self.secret.encode()
+        for part in scope.split("/"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        signature = hmac.digest(key, text.encode(), "sha256").hex()
+        headers["authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={self.access_key}/{scope}, SignedHeaders={names}, "
+            f"Signature={signature}"
+        )
+        headers = {**headers, **(unsigned or {}), "content-length": str(len(data))}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"{method} {target} {version}\r\n{lines}\r\n".encode() + data
 
 
 @dataclass
@@ -96,6 +233,93 @@ class Service:
             **{**credentials, **options},
         )
 
+    def signer(self, *, service: str = "kms", access_key: str = "", secret: str = "") -> Signer:
+        """Signs raw requests, as the admin unless told otherwise."""
+        return Signer(
+            access_key or self.settings["AWS_ACCESS_KEY_ID"],
+            secret or self.settings["AWS_SECRET_ACCESS_KEY"],
+            service=service,
+            region=self.settings["AWS_REGION"],
+        )
+
+    def wire(self) -> Wire:
+        """A raw connection to the data plane."""
+        return Wire(self.port)
+
+    def control_wire(self) -> Wire:
+        """A raw connection to the control plane."""
+        return Wire(int(self.control_url.rpartition(":")[2]))
+
+    def call(self, operation: str, body: Any = None) -> Any:
+        """Ask the data plane once, as the admin, and expect a success; returns the answer's value."""
+        with self.wire() as wire:
+            reply = wire.ask(self.signer()(operation, body))
+        assert reply.status == 200, (operation, reply)
+        return reply.value
+
+    def administer(self, operation: str, **body: Any) -> Any:
+        """Ask the control plane once, as the admin, and expect a success; returns the answer's value."""
+        with self.control_wire() as wire:
+            reply = wire.ask(self.signer(service="keystead")(operation, body))
+        assert reply.status == 200, (operation, reply)
+        return reply.value
+
+    def look(self, path: str) -> Reply:
+        """GET something from the control plane, such as ``/metrics``."""
+        with self.control_wire() as wire:
+            return wire.ask(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+
+    def ready(self) -> bool:
+        """Whether every process says that it can work; false as well when nobody answers."""
+        try:
+            return self.look("/readyz").status == 200
+        except OSError:
+            return False
+
+    def until(self, true: Callable[[], Any], seconds: float = PUBLISH_SECONDS) -> Any:
+        """Wait until something is true; returns what it was."""
+        deadline = time.monotonic() + seconds
+        while not (found := true()):
+            if time.monotonic() > deadline:
+                pytest.fail(f"it did not come true in {seconds} s; the service said:\n{self.said()}")
+            time.sleep(0.05)
+        return found
+
+    def said(self) -> str:
+        """The service's own log."""
+        return self.log_file.read_text()
+
+    @property
+    def audit(self) -> Path:
+        """The directory of the audit logs."""
+        return self.data / "audit"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every record under a checkpoint, read from the published tiles and nothing else.
+
+        Complete after an orderly stop; at most a second or so behind while the service runs.
+        """
+        return [json.loads(record) for log in sorted(self.audit.iterdir()) for record in _published(log)]
+
+    def ends(self, requests: Collection[str]) -> dict[str, dict[str, Any]]:
+        """The record of how each request ended, by its id; waits until all of them are published."""
+
+        def look() -> dict[str, dict[str, Any]]:
+            found: dict[str, dict[str, Any]] = {}
+            for record in self.records():
+                if record.get("request") in requests and record.get("stage") != "intent":
+                    assert record["request"] not in found, "a request ended twice"
+                    found[record["request"]] = record
+            return found if len(found) == len(requests) else {}
+
+        return dict(self.until(look)) if requests else {}
+
+    def verify(self) -> None:
+        """Check every log with `keystead verify`, as an auditor would."""
+        vkey = (self.data / "audit.vkey").read_text().strip()
+        checked = self.keystead("verify", str(self.audit), "--key", vkey)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
     @property
     def port(self) -> int:
         """The data plane's port."""
@@ -117,6 +341,30 @@ class Service:
             env={**os.environ, **self.settings},
             **options,
         )
+
+
+def _published(log: Path) -> Iterator[bytes]:
+    """The entries of one C2SP tlog-tiles log, as its checkpoint counts them."""
+    try:
+        size = int((log / "checkpoint").read_bytes().split(b"\n")[1])
+    except FileNotFoundError:
+        return
+    for number in range(-(-size // 256)):
+        groups = [f"{number % 1000:03d}"]
+        rest = number
+        while rest := rest // 1000:
+            groups.insert(0, f"x{rest % 1000:03d}")
+        full = log.joinpath("tile", "entries", *groups)
+        width = min(256, size - number * 256)
+        partial = full.with_name(f"{full.name}.p") / str(width)
+        try:
+            bundle = (partial if width < 256 else full).read_bytes()
+        except FileNotFoundError:  # a full one has replaced the partial one meanwhile
+            bundle = full.read_bytes()
+        for _ in range(width):
+            length = int.from_bytes(bundle[:2], "big")
+            yield bundle[2 : 2 + length]
+            bundle = bundle[2 + length :]
 
 
 @pytest.fixture(scope="module")
