@@ -29,7 +29,6 @@ CHANGES_AT_ONCE: Final = 10_000  # more than that, and starting afresh is cheape
 VERSIONS_OF_ONE_KEY: Final = 10_240  # older versions held for one key
 
 
-
 class Held:
     """Something in the working set; ``used`` gives it a second chance when room is needed."""
 
