@@ -3,6 +3,7 @@
 import hmac
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -232,6 +233,11 @@ class Service:
             config=config,
             **{**credentials, **options},
         )
+
+    def child(self, name: str) -> int:
+        """The process id of a child, by what the supervisor last said of it."""
+        started = re.findall(rf"process started process=\"{name}\" pid=(\d+)", self.said())
+        return int(started[-1])
 
     def signer(self, *, service: str = "kms", access_key: str = "", secret: str = "") -> Signer:
         """Signs raw requests, as the admin unless told otherwise."""

@@ -9,10 +9,12 @@ import os
 import random
 import secrets
 import signal
+import sqlite3
 import threading
 import time
 from base64 import b64encode
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -340,6 +342,35 @@ def test_a_few_kills_lose_nothing(own_service: Any) -> None:
 def test_two_hundred_kills_lose_nothing(own_service: Any, number: int) -> None:
     """Two hundred kills, ten on each installation."""
     run(own_service, f"{os.environ.get('KEYSTEAD_SEED') or secrets.token_hex(4)}-{number}", KILLS_OF_ONE)
+
+
+def test_a_change_that_waited_long_is_resolved_as_well(own_service: Any) -> None:
+    """However many records came after the intent of a change, a crash leaves it with an outcome."""
+    service = own_service
+    service.workers = 1
+    service.start()
+    sign = service.signer()
+    key = service.call("CreateKey")["KeyMetadata"]["KeyId"]
+    request = sign("Encrypt", {"KeyId": key, "Plaintext": "eA=="})
+    trace = secrets.token_hex(16)
+    with (
+        closing(sqlite3.connect(service.data / "keystead.db", isolation_level=None)) as holder,
+        service.wire() as changer,
+        service.wire() as worker,
+    ):
+        holder.execute("BEGIN IMMEDIATE")  # the change has to wait for this
+        changer.send(sign("CreateKey", extra={"traceparent": f"00-{trace}-{'1' * 16}-01"}))
+        for _ in range(100):
+            worker.send(request * 50)
+            assert {worker.reply().status for _ in range(50)} == {200}
+        pid = service.child("w0")
+        os.kill(pid, signal.SIGKILL)
+        service.until(lambda: pid not in service.children())
+    service.until(service.ready)
+    assert service.stop() == 0
+    ends = [record for record in service.records() if record.get("trace") == trace]
+    assert [record.get("stage") for record in ends] == ["intent", "outcome"]
+    assert ends[1]["outcome"] == "Interrupted"
 
 
 def run(service: Any, seed: str, kills: int) -> None:
