@@ -59,8 +59,8 @@ _JOBS_POLICY: Final = (
 )
 _SIGNING_KEY: Final = binding("audit-signing-key")
 _MARKER_KEY: Final = binding("marker-key")
-# Entries searched for changes that a crash has interrupted. One waits ten seconds or so for the store at most,
-# in which a busy worker writes 200,000 others; to look through so many takes a fifth of a second.
+# Entries searched for changes that a crash has interrupted. One waits ten seconds for the store at most, in
+# which a busy worker writes 200,000 others; to look through so many takes a fifth of a second.
 _LOOK_BACK: Final = 262_144
 
 
