@@ -104,7 +104,7 @@ class Worker:
         self._prefix = f"{prefix[:8]}-{prefix[8:12]}-{prefix[12:16]}-{prefix[16:20]}-"
         self._numbers = count(int.from_bytes(random(4), "big"))
         self._operations = {operation: slots.request_cell(operation) for operation in slots.operations}
-        self._tending: asyncio.TimerHandle | None = None
+        self._tending: asyncio.TimerHandle
         self._tend()
 
     # The listener's side.
@@ -128,8 +128,7 @@ class Worker:
         announced is not begun any more.
         """
         self._closing = True
-        if self._tending is not None:
-            self._tending.cancel()
+        self._tending.cancel()
         self._settle()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._arrive()

@@ -1,0 +1,102 @@
+"""A whole installation in memory: store, custodian, audit logs on a disk that can fail, and a stopped clock.
+
+house = Installation()
+gate = house.gate("w0")
+caller = house.caller("alice", policy=...)
+gate.ask(caller, CreateKey())
+
+Every gate is as in another process: it has a working set and a log of its own, and shares the store.
+"""
+
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from keystead.audit.log import Log
+from keystead.core.ports import Store
+from keystead.core.principal import AccessKey, Principal, secret_binding, service_arn, user_arn
+from keystead.crypto.secret import Secret
+from keystead.custody.software import SoftwareCustodian
+from keystead.service.actions.principals import new_credentials
+from keystead.service.caller import Caller, identity_of
+from keystead.service.entry import Entry, decode
+from keystead.service.gate import Gate
+from keystead.service.quotas import Quotas
+from keystead.store.memory import Memory
+from keystead.testing.audit import AuditBench, TurnedClock
+
+ACCOUNT: Final = "111122223333"
+REGION: Final = "eu-central-1"
+EVERYTHING: Final = """{
+    "Version": "2012-10-17",
+    "Statement": [{"Sid": "All", "Effect": "Allow", "Action": "*", "Resource": "*"}]
+}"""
+
+
+class Installation:
+    """See the module. ``admin`` is the access key id and secret of a user who may do everything."""
+
+    def __init__(self, store: Store | None = None, seed: int = 0) -> None:
+        self.audit = AuditBench(seed, segment_bytes=1 << 20)
+        self.store = store or Memory()
+        self.random = random.Random(seed).randbytes  # noqa: S311 - a test's choices must repeat
+        self.custodian = SoftwareCustodian(Secret(bytes(32)), self.random)
+        self.logs: dict[str, Log] = {}
+        wrapped = self.custodian.enroll(ACCOUNT)
+        self.custodian.admit(ACCOUNT, wrapped)
+        with self.store.transact("init") as tx:
+            tx.put_account_key(ACCOUNT, wrapped)
+            tx.put_principal(
+                Principal(
+                    arn=service_arn(ACCOUNT, "jobs"),
+                    account=ACCOUNT,
+                    name="jobs",
+                    created=self.clock.now(),
+                    policy=EVERYTHING,
+                )
+            )
+        self.admin = self.user("admin", EVERYTHING)
+
+    @property
+    def clock(self) -> TurnedClock:
+        """The one clock."""
+        return self.audit.clock
+
+    def gate(self, slot: str = "w0", *, quotas: Quotas | None = None) -> Gate:
+        """A process's own gate."""
+        self.logs[slot] = self.audit.open(slot)
+        return Gate(
+            store=self.store,
+            custodian=self.custodian,
+            audit=self.logs[slot],
+            clock=self.clock,
+            random=self.random,
+            quotas=quotas or Quotas(),
+            marker_key=b"marker",
+        )
+
+    def user(self, name: str, policy: str = "") -> tuple[str, str]:
+        """A new user; the id and the secret of its access key."""
+        access_key_id, secret = new_credentials(self.random)
+        protected = self.custodian.protect(ACCOUNT, secret.encode(), secret_binding(access_key_id))
+        arn = user_arn(ACCOUNT, name)
+        with self.store.transact(f"user-{name}") as tx:
+            tx.put_principal(
+                Principal(arn=arn, account=ACCOUNT, name=name, created=self.clock.now(), policy=policy)
+            )
+            tx.put_access_key(
+                AccessKey(id=access_key_id, principal=arn, protected=protected, created=self.clock.now())
+            )
+        return access_key_id, secret
+
+    def caller(self, request: str, *, arn: str = "", region: str = REGION) -> Caller:
+        """A caller as a front would make one; the admin unless told otherwise."""
+        with self.store.view() as view:
+            principal = view.principal(arn or user_arn(ACCOUNT, "admin"))
+        if principal is None:
+            raise LookupError(arn)
+        return Caller(identity_of(principal), request=request, region=region, auth="internal")
+
+    def entries(self, slot: str = "w0") -> Sequence[Entry]:
+        """What is durable in a process's log, without the log's own notices."""
+        return [decode(entry) for entry in self.audit.entries(self.logs[slot])]
