@@ -236,7 +236,8 @@ class Service:
 
     def child(self, name: str) -> int:
         """The process id of a child, by what the supervisor last said of it."""
-        started = re.findall(rf"process started process=\"{name}\" pid=(\d+)", self.said())
+        pattern = rf"process started process=\"{name}\" pid=(\d+)"
+        started = self.until(lambda: re.findall(pattern, self.said()))
         return int(started[-1])
 
     def signer(self, *, service: str = "kms", access_key: str = "", secret: str = "") -> Signer:
