@@ -451,6 +451,21 @@ async def test_a_description_changed_elsewhere_is_read_again() -> None:
 
 
 @on_loop
+async def test_a_change_that_another_turn_has_taken_in_counts_as_well() -> None:
+    """What a thread has read stays checked against all that has changed since, whoever noticed it first."""
+    bench = Bench()
+    key_id = await bench.key()
+
+    exchange = bench.send("DescribeKey", KeyId=key_id)
+    bench.pool.run()
+    bench.elsewhere(c.UpdateKeyDescription(KeyReference(key_id), "new"))
+    bench.gate.settle(())  # another turn's
+    await bench.until(exchange)
+
+    assert exchange.answer["KeyMetadata"]["Description"] == "new"
+
+
+@on_loop
 async def test_a_change_of_something_else_holds_nothing_up() -> None:
     """An answer that does not rest on what changed leaves at once."""
     bench = Bench()

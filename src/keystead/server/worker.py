@@ -194,18 +194,19 @@ class Worker:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        withheld: Collection[Answer] = ()
+        withheld: Collection[Answer]
         blind: KeysteadError | None = None
         try:
-            withheld = self._gate.settle([one.answer for one in waiting])
+            withheld = set(self._gate.settle([one.answer for one in waiting]))
         except AuditUnavailable as error:
             self._cells[Cell.AUDIT_FAILURES] += 1
             self._declare()
             self._fail(waiting, error)
             return
         except KeysteadError as error:
-            # All is on record, but whether what it rests on has changed cannot be seen.
-            blind, withheld = error, [one.answer for one in waiting]
+            # All is on record, but whether what it rests on has changed cannot be seen. A change that is
+            # done, or announced, rests on nothing.
+            blind, withheld = error, {one.answer for one in waiting if one.answer.refs}
         except Exception as fault:  # noqa: BLE001 - a bug must be answered; nothing else may leave
             self._on_fault(fault)
             self._fail(waiting, InternalError(type(fault).__name__))
@@ -215,9 +216,6 @@ class Worker:
         if self._blind != (blind is not None):
             self._blind = blind is not None
             self._declare()
-        if withheld:
-            # What rests on nothing (a change, its announcement) must not be asked twice, and need not be.
-            withheld = {answer for answer in withheld if answer.refs}
         for one in waiting:
             try:
                 if withheld and one.answer in withheld:
