@@ -18,7 +18,12 @@ from typing import Any, NamedTuple, Self
 
 import boto3
 import pytest
-from botocore.config import Config
+from botocore.config import Config as BotoConfig
+
+from keystead.app.installation import SystemClock, found
+from keystead.config import Config
+from keystead.crypto.random import system_random
+from keystead.custody.seal import LocalSecrets
 
 START_SECONDS = 30
 WIRE_SECONDS = 30.0
@@ -177,29 +182,64 @@ class Service:
     def start(self) -> None:
         """Start and wait until it answers."""
         self.env_file.unlink(missing_ok=True)
+        self._run(
+            *("dev", "--port", "0", "--control-port", "0", "--workers", str(self.workers)),
+            *("--data", str(self.data), "--env-file", str(self.env_file)),
+        )
+        self._until_up(self.env_file.exists)
+        self.settings = dict(
+            shlex.split(line.removeprefix("export "))[0].split("=", 1)
+            for line in self.env_file.read_text().splitlines()
+            if line.startswith("export ")
+        )
+
+    def serve(self, *, scheme: str = "http", jobs_seconds: int = 60, more: str = "") -> None:
+        """Start as an operator would, with a configuration file that ``more`` ends, on a new installation."""
+        if not self.settings:
+            config = Config(data=self.data)
+            key_file = str(self.data.parent / "root.key")
+            founded = found(config, "file", LocalSecrets({}), SystemClock(), system_random, path=key_file)
+            port, control = free_port(), free_port()
+            self.settings = {
+                "AWS_ACCESS_KEY_ID": founded.access_key_id,
+                "AWS_SECRET_ACCESS_KEY": founded.secret_access_key,
+                "AWS_REGION": "eu-central-1",
+                "AWS_ENDPOINT_URL_KMS": f"{scheme}://127.0.0.1:{port}",
+                "KEYSTEAD_CONTROL_URL": f"http://127.0.0.1:{control}",
+            }
+        file = self.data.parent / "keystead.toml"
+        file.write_text(
+            f"""
+            data = "{self.data}"
+            [listen]
+            address = "127.0.0.1:{self.port}"
+            workers = {self.workers}
+            [control]
+            address = "127.0.0.1:{self.control_url.rpartition(":")[2]}"
+            jobs_seconds = {jobs_seconds}
+            {more}
+            """
+        )
+        self._run("serve", "--config", str(file))
+        self._until_up(self.ready)
+
+    def _run(self, *arguments: str) -> None:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "keystead", "dev", "--port", "0", "--control-port", "0"),
-                    *("--data", str(self.data), "--env-file", str(self.env_file)),
-                    *("--workers", str(self.workers)),
-                ],
+                [sys.executable, "-m", "keystead", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self.extra_environment},
                 start_new_session=True,
             )
+
+    def _until_up(self, true: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not self.env_file.exists():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"the service did not start:\n{self.log_file.read_text()}")
+        while not true():
+            if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the service did not start:\n{self.said()}")
             time.sleep(0.02)
-        self.settings = dict(
-            shlex.split(line.removeprefix("export "))[0].split("=", 1)
-            for line in self.env_file.read_text().splitlines()
-            if line.startswith("export ")
-        )
 
     def stop(self) -> int:
         """Stop in order; returns the exit code."""
@@ -225,13 +265,12 @@ class Service:
             "aws_access_key_id": self.settings["AWS_ACCESS_KEY_ID"],
             "aws_secret_access_key": self.settings["AWS_SECRET_ACCESS_KEY"],
         }
-        config = Config(retries={"total_max_attempts": 1}, read_timeout=20, connect_timeout=5)
+        config = BotoConfig(retries={"total_max_attempts": 1}, read_timeout=20, connect_timeout=5)
         return boto3.client(
             "kms",
             endpoint_url=self.settings["AWS_ENDPOINT_URL_KMS"],
             region_name=options.pop("region_name", self.settings["AWS_REGION"]),
-            config=config,
-            **{**credentials, **options},
+            **{"config": config, **credentials, **options},
         )
 
     def child(self, name: str) -> int:
@@ -348,6 +387,13 @@ class Service:
             env={**os.environ, **self.settings},
             **options,
         )
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 def _published(log: Path) -> Iterator[bytes]:
