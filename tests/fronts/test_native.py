@@ -18,8 +18,10 @@ from keystead.core.errors import (
     InvalidSignature,
     KeysteadError,
     Kind,
+    LimitExceeded,
     NotAuthenticated,
     NotFound,
+    TooLarge,
     UnknownCredentials,
 )
 from keystead.core.principal import user_arn
@@ -334,6 +336,8 @@ def test_every_kind_of_error_has_a_status() -> None:
     ("error", "status", "detail"),
     [
         (AccessDenied("not you"), HTTPStatus.FORBIDDEN, "not you"),
+        (TooLarge("by far"), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "by far"),
+        (LimitExceeded("two"), HTTPStatus.TOO_MANY_REQUESTS, "two"),
         (DataDamaged("row 5 of /secret/place"), HTTPStatus.SERVICE_UNAVAILABLE, OUT_OF_ORDER),
         (InvalidCiphertext(), HTTPStatus.BAD_REQUEST, InvalidCiphertext.__doc__),
     ],

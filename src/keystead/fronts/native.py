@@ -7,8 +7,8 @@
     {"name": "billing", "policy": "{...}"}
 
 It is signed with SigV4 like AWS's, for the service name ``keystead``. Answers are JSON. Errors are
-``{"code": ..., "detail": ..., "help": ...}`` with the HTTP status of the error's kind; the code is stable
-and ``help`` is where it is explained.
+``{"code": ..., "detail": ..., "help": ...}`` with the HTTP status of the error's kind (413 for what is too
+large); the code is stable and ``help`` is where it is explained.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,6 +27,7 @@ from keystead.core.errors import (
     Kind,
     NotFound,
     SealError,
+    TooLarge,
 )
 from keystead.core.ports import Clock
 from keystead.core.principal import AccessKey, Principal
@@ -206,7 +207,8 @@ class Native:
         if isinstance(error, InternalError):
             return HTTPStatus.INTERNAL_SERVER_ERROR, _encode({"code": error.code})
         detail = OUT_OF_ORDER if isinstance(error, _OURS) else str(error) or str(error.__doc__)
-        return STATUS[error.kind], _encode(
+        too_large = isinstance(error, TooLarge)
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else STATUS[error.kind], _encode(
             {"code": error.code, "detail": detail, "help": f"{self._help_url}#{error.code.lower()}"}
         )
 
