@@ -396,6 +396,7 @@ KEY = "12345678-1234-4234-8234-123456789012"
         ("PutKeyPolicy", {"KeyId": KEY, "PolicyName": "other", "Policy": "{}"}, "NotFound", "No such policy"),
         ("DescribeKey", {"KeyId": "key/?"}, "NotFound", "Invalid keyId"),
         ("DescribeKey", {"KeyId": KEY}, "NotFound", "does not exist"),
+        ("ListKeys", {"ResourceOwners": ["OTHER_ACCOUNTS_VIA_RAM"]}, "UnsupportedOperation", "not shared"),
         ("ListKeys", {"Marker": "made-up"}, "InvalidMarker", "marker"),
     ],
 )  # fmt: skip

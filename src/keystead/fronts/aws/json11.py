@@ -285,6 +285,12 @@ def _put_policy(taken: model.PutKeyPolicyRequest) -> c.Command:
     )
 
 
+def _list_keys(taken: model.ListKeysRequest) -> c.Command:
+    if taken.ResourceOwners is not None and "SELF" not in taken.ResourceOwners:
+        raise UnsupportedOperation("Keys of other accounts are not shared in this version of Keystead.")
+    return c.ListKeys(_page(taken.Limit, 100, 1000), taken.Marker or "")
+
+
 def _list_rotations(taken: model.ListKeyRotationsRequest) -> c.Command:
     return c.ListKeyRotations(
         _key(taken.KeyId),
@@ -485,7 +491,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "GenerateRandom": Row(_random, _random_bytes),
     "CreateKey": Row(_create_key, _created),
     "DescribeKey": Row(lambda t: c.DescribeKey(_key(t.KeyId)), _described),
-    "ListKeys": Row(lambda t: c.ListKeys(_page(t.Limit, 100, 1000), t.Marker or ""), _keys),
+    "ListKeys": Row(_list_keys, _keys),
     "EnableKey": Row(lambda t: c.EnableKey(_key(t.KeyId)), _done),
     "DisableKey": Row(lambda t: c.DisableKey(_key(t.KeyId)), _done),
     "ScheduleKeyDeletion": Row(
