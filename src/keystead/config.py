@@ -93,6 +93,10 @@ class Config:
         """The directory of the audit logs."""
         return self.data / AUDIT
 
+    def exists(self) -> bool:
+        """Whether there is an installation, or the beginning of one."""
+        return (self.data / DATABASE).exists()
+
 
 def load(path: Path) -> Config:
     """The configuration in a file; raises `ConfigError` that names the setting and the cure."""

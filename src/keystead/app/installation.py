@@ -13,10 +13,10 @@ key that makes pagination markers. All of it is stored in one transaction, or no
 """
 
 import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -32,7 +32,7 @@ from keystead.core.ports import Clock, Custodian, Random, Store
 from keystead.core.principal import AccessKey, Principal, secret_binding, service_arn, user_arn
 from keystead.core.seal import SealSlot
 from keystead.crypto.note import NoteSigner
-from keystead.crypto.random import startup_health_test
+from keystead.crypto.random import startup_health_test, system_random
 from keystead.custody import seal
 from keystead.custody.seals import SecretSource
 from keystead.service.actions.principals import new_credentials
@@ -42,6 +42,8 @@ from keystead.service.entry import Entry, encode
 from keystead.service.gate import Gate
 from keystead.service.quotas import Quotas
 from keystead.service.recovery import resolve, unfinished
+
+__all__ = ["Founded", "Installation", "Post", "SystemClock", "found", "local_secrets", "migrate", "system_random"]
 
 SERVICE_ACCOUNT: Final = "000000000000"  # owns what the service needs for itself
 JOBS: Final = "jobs"
@@ -314,9 +316,14 @@ class Post:
         self.store.close()
 
 
-def logs(directory: Path) -> list[Path]:
-    """The audit logs in a directory, by name."""
-    return sorted(path for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
+def local_secrets(environment: Mapping[str, str], ask: Callable[[str], str] | None = None) -> SecretSource:
+    """Where a server's secrets come from: its environment, this machine's files, and a person if one is there."""
+    return seal.LocalSecrets(environment, ask)
+
+
+def migrate(config: Config) -> tuple[str, str]:
+    """Bring the store's schema up to this version; returns its revisions before and after."""
+    return store.migrate(config.store)
 
 
 def _signer(instance: str, signing_key: bytes) -> NoteSigner:

@@ -1,0 +1,64 @@
+"""Reading a log's records back, without its key and without owning it.
+
+Nothing is checked here beyond the form: whoever needs proof runs `keystead.audit.verify` first.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from keystead.audit import checkpoint, segment
+from keystead.audit.damage import Damaged
+from keystead.audit.tiles import read_bundle
+from keystead.core.disk import Disk
+from keystead.crypto.merkle import TILE_WIDTH
+
+_ATTEMPTS = 5
+
+
+def entries(disk: Disk, directory: Path, last: int | None = None) -> Iterator[bytes]:
+    """The records of a log in order, those that no checkpoint covers yet included; or only the ``last`` ones.
+
+    A log may be in use meanwhile. Raises `Damaged` when its files are not in their form.
+    """
+    size, tail = _begin(disk, directory)
+    start = 0 if last is None else max(0, size + len(tail) - last)
+    while start < size:
+        index, place = divmod(start, TILE_WIDTH)
+        width = min(TILE_WIDTH, size - index * TILE_WIDTH)
+        _, frames = read_bundle(disk, directory, index, width)
+        for frame in frames[place:]:
+            yield frame[2:]
+        start = (index + 1) * TILE_WIDTH
+    yield from tail[max(0, len(tail) - last) :] if last is not None else tail
+
+
+def _begin(disk: Disk, directory: Path) -> tuple[int, list[bytes]]:
+    """How many records the checkpoint covers, and the committed records beyond them.
+
+    Segments of a log in use come and go; they are whole only against its newest checkpoint.
+    """
+    for attempt in range(_ATTEMPTS):
+        size = _size(disk, directory)
+        try:
+            return size, _tail(disk, directory, size)
+        except (Damaged, FileNotFoundError):
+            if attempt == _ATTEMPTS - 1 or size == _size(disk, directory):
+                raise
+    raise AssertionError("the loop returns or raises")  # pragma: no cover - for the type checker
+
+
+def _size(disk: Disk, directory: Path) -> int:
+    try:
+        note = disk.read(directory / checkpoint.FILE)
+        return int(note.split(b"\n", 2)[1])
+    except (FileNotFoundError, IndexError, ValueError):
+        raise Damaged(0, checkpoint.FILE, "there is no log here, or its checkpoint is damaged") from None
+
+
+def _tail(disk: Disk, directory: Path, size: int) -> list[bytes]:
+    tail: list[bytes] = []
+    for batch in segment.replay(disk, directory, size).batches:
+        if batch.end > size:
+            frames = segment.frames_of(batch.records)[0][max(0, size - batch.first) :]
+            tail += [frame[2:] for frame in frames]
+    return tail

@@ -1,0 +1,99 @@
+"""The commands, and what a failure looks like.
+
+Each command is imported when it is used, so that `keystead version` does not wait for a database library.
+A failure that the service foresaw is one sentence and an exit code, never a traceback:
+
+    0   done
+    1   refused or failed; the sentence says why
+    2   the command was used wrongly
+    3   the service cannot be reached
+    4   `verify` found damage
+    78  a setting, the seal or the data is not in order, so the service cannot start
+"""
+
+import sys
+from importlib import import_module
+from typing import Any, Final, NoReturn
+
+import click
+from typing_extensions import override
+
+from keystead.core.errors import AuditDamaged, ConfigError, DataDamaged, KeysteadError, SealError
+
+FAILED, UNREACHABLE, DAMAGED, NOT_IN_ORDER = 1, 3, 4, 78
+
+# name: where it is, and what the list of commands says of it
+COMMANDS: Final = {
+    "access-key": ("admin:access_key", "Make, list, disable and delete access keys."),
+    "audit": ("offline:audit", "Read audit logs on this machine."),
+    "bench": ("bench:bench", "Measure operations a second, latency and CPU."),
+    "demo": ("demo:demo", "See everything work, in a temporary place."),
+    "dev": ("serving:dev", "Serve for development: no set-up, settings for AWS tools printed."),
+    "init": ("serving:init", "Make a new installation."),
+    "inspect": ("offline:inspect", "Say what a ciphertext hangs on, without any secret."),
+    "migrate": ("serving:migrate", "Bring the store's schema up to this version."),
+    "principal": ("admin:principal", "Make, list and delete users and their policies."),
+    "serve": ("serving:serve", "Serve an installation."),
+    "status": ("admin:status", "Ask a running service how it is."),
+    "verify": ("offline:verify", "Check audit logs with nothing but the public key."),
+    "version": ("offline:version", "Print the version."),
+}
+
+
+class Unreachable(Exception):
+    """The service does not answer; the text says where it was looked for."""
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(f"keystead.cli.{module}"), name)
+        return command
+
+    @override
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in sorted(COMMANDS.items())])
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Keystead: customer-managed keys on your own ground.
+
+    Begin with `keystead dev`; `keystead COMMAND --help` has examples.
+    """
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        result: Any = cli.main(arguments, prog_name="keystead", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(FAILED)
+    except Unreachable as error:
+        _fail(str(error), UNREACHABLE)
+    except AuditDamaged as error:
+        _fail(str(error), DAMAGED)
+    except (ConfigError, DataDamaged, SealError) as error:
+        _fail(str(error), NOT_IN_ORDER)
+    except KeysteadError as error:
+        _fail(f"{error.code}: {error}", FAILED)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    click.echo(f"keystead: {text}", err=True)
+    sys.exit(code)

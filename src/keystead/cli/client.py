@@ -1,0 +1,99 @@
+"""Talks to the control plane: unsigned for health, signed with SigV4 for the native API."""
+
+import http.client
+import json
+import os
+import time
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from keystead.cli.app import Unreachable
+from keystead.core.errors import ConfigError, KeysteadError, Kind
+from keystead.crypto.secret import Secret
+
+DEFAULT_URL: Final = "http://127.0.0.1:8901"
+URL_VARIABLE: Final = "KEYSTEAD_CONTROL_URL"
+SERVICE: Final = "keystead"
+OK: Final = 200
+
+
+class Refused(KeysteadError):
+    """What the service said no to; the text begins with its code."""
+
+    kind, code = Kind.INVALID, "Refused"
+
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
+        super().__init__(str(body.get("detail") or f"the service answered {status}"))
+        self.code = str(body.get("code", "Refused"))  # type: ignore[misc]  # the service's own code
+
+
+class Control:
+    """One control plane. Every call has a deadline of ``seconds``."""
+
+    def __init__(self, url: str | None = None, *, seconds: float = 40.0) -> None:
+        self.url = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(f"{self.url!r} is not the URL of a control plane, such as {DEFAULT_URL}")
+        self._host = parts.netloc
+        self._connection = (
+            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        )
+        self._seconds = seconds
+
+    def look(self, path: str) -> tuple[int, bytes]:
+        """GET; the status and the body."""
+        return self._send("GET", path, {}, b"")
+
+    def is_ready(self) -> bool:
+        """Whether every process can do its work."""
+        try:
+            return self.look("/readyz")[0] == OK
+        except Unreachable:
+            return False
+
+    def ask(self, operation: str, **arguments: object) -> dict[str, Any]:
+        """One operation of the native API, signed with the credentials in the environment."""
+        from keystead.fronts.aws.sign import sign  # noqa: PLC0415 - only where it is used
+        from keystead.fronts.aws.sigv4 import Credential  # noqa: PLC0415 - as above
+
+        access_key_id, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+        if not access_key_id or not secret:
+            raise ConfigError(
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set: set the admin's, as `keystead init` or "
+                "`keystead dev` printed them"
+            )
+        path, body = f"/v1/{operation}", json.dumps(arguments).encode()
+        headers = {"content-type": "application/json"}
+        signed = sign(
+            "POST",
+            self._host,
+            path,
+            headers,
+            body,
+            credentials=Credential(access_key_id, Secret(secret.encode())),
+            region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+            service=SERVICE,
+            now=time.time(),
+        )
+        status, answer = self._send("POST", path, {**headers, **signed, "host": self._host}, body)
+        try:
+            told: dict[str, Any] = json.loads(answer)
+        except ValueError:
+            raise Unreachable(f"{self.url} answers, but not as a Keystead control plane does") from None
+        if status != OK:
+            raise Refused(status, told)
+        return told
+
+    def _send(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        connection = self._connection(self._host, timeout=self._seconds)
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(
+                f"the control plane at {self.url} does not answer ({error}): start the service, or set {URL_VARIABLE}"
+            ) from None
+        finally:
+            connection.close()

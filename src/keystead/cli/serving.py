@@ -1,0 +1,267 @@
+"""Commands that make and serve installations: dev, init, serve, migrate."""
+
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from keystead import config as configs
+from keystead.config import Address, Config
+
+if TYPE_CHECKING:
+    from keystead.app.installation import Founded, Installation
+    from keystead.custody.seals import SecretSource
+
+DEV_REGION: Final = "eu-central-1"
+ANNOUNCE_SECONDS: Final = 60.0  # how long the settings wait for the service to answer
+_LOOK_SECONDS: Final = 0.02
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  keystead dev
+  keystead dev --port 0 --env-file /tmp/keystead.env --workers 1
+  . /tmp/keystead.env && aws kms create-key"""
+)
+@click.option("--port", default=8900, show_default=True, help="Port of the AWS KMS API; 0 takes a free one.")
+@click.option("--control-port", default=8901, show_default=True, help="Port of the control plane; 0 as well.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Where to keep the data. [default: a directory of the user]",
+)
+@click.option("--env-file", type=click.Path(path_type=Path), help="Also write the settings there.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes. [default: one for each core]")
+def dev(port: int, control_port: int, data: Path | None, env_file: Path | None, workers: int | None) -> int:
+    """Serve for development, on this machine only.
+
+    Makes an installation if there is none, with one account and one admin, and a key file beside the data. Any
+    region is served. Once the service answers, the settings for AWS tools are printed, and written as `export`
+    lines to the --env-file. Ctrl-C stops it.
+    """
+    data = (data or _dev_data()).absolute()
+    config = Config(
+        data=data,
+        listen=Address("127.0.0.1", port),
+        control=Address("127.0.0.1", control_port),
+        jobs_seconds=5.0,
+    )
+    config = config if workers is None else replace(config, workers=workers)
+    if not config.exists():
+        _found(config, "file", path=str(data / "root.key"))
+    installation = _open(config)
+    access_key_id, secret = installation.admin_access_key()
+
+    def ready(data_port: int, its_control_port: int) -> None:
+        endpoint = f"http://127.0.0.1:{data_port}"
+        settings = {
+            "AWS_ENDPOINT_URL_KMS": endpoint,
+            "AWS_ENDPOINT_URL_STS": endpoint,
+            "AWS_ACCESS_KEY_ID": access_key_id,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_REGION": DEV_REGION,
+            "AWS_DEFAULT_REGION": DEV_REGION,
+            "KEYSTEAD_CONTROL_URL": f"http://127.0.0.1:{its_control_port}",
+        }
+        _announce(settings, env_file)
+
+    return _serve(installation, ready)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  keystead init --data /var/lib/keystead
+  keystead init --data /var/lib/keystead --seal file --seal-file /media/usb/keystead.key
+  KEYSTEAD_SEAL_KEY=$(openssl rand -base64 32) keystead init --data DIR --seal env"""
+)
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="An empty or new directory.")
+@click.option(
+    "--seal",
+    type=click.Choice(["passphrase", "file", "env"]),
+    default="passphrase",
+    show_default=True,
+    help="What opens the root key at each start.",
+)
+@click.option("--seal-file", type=click.Path(path_type=Path), help="For --seal file: the key file to make.")
+@click.option("--seal-variable", help="For --seal env: the variable's name. [default: KEYSTEAD_SEAL_KEY]")
+@click.option("--listen", default="127.0.0.1:8900", show_default=True, help="Address of the AWS KMS API.")
+@click.option("--control", default="127.0.0.1:8901", show_default=True, help="Address of the control plane.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def init(
+    data: Path,
+    seal: str,
+    seal_file: Path | None,
+    seal_variable: str | None,
+    listen: str,
+    control: str,
+    as_json: bool,  # noqa: FBT001 - click hands options over by name
+) -> None:
+    """Make a new installation and its configuration, and print what must be kept safe.
+
+    The passphrase is taken from KEYSTEAD_PASSPHRASE, from the file that KEYSTEAD_PASSPHRASE_FILE names, or
+    asked for. The admin's secret access key is printed this once.
+    """
+    data = data.absolute()
+    config = Config(
+        data=data,
+        listen=configs.address(listen, "--listen"),
+        control=configs.address(control, "--control"),
+    )
+    options = {}
+    if seal == "file":
+        options["path"] = str((seal_file or data / "root.key").absolute())
+    elif seal == "env" and seal_variable:
+        options["variable"] = seal_variable
+    founded = _found(config, seal, **options)
+    path = data / configs.FILE
+    path.write_text(configs.template(data, config.listen, config.control))
+    if as_json:
+        import json  # noqa: PLC0415 - only where it is used
+
+        told = {
+            "instance": founded.instance,
+            "account": founded.account,
+            "access_key_id": founded.access_key_id,
+            "secret_access_key": founded.secret_access_key,
+            "audit_key": founded.vkey,
+            "config": str(path),
+        }
+        click.echo(json.dumps(told, indent=2))
+        return
+    click.echo(
+        f"""\
+Made installation {founded.instance} in {data}, account {founded.account}.
+
+The admin's access key. The secret is shown this once:
+  AWS_ACCESS_KEY_ID={founded.access_key_id}
+  AWS_SECRET_ACCESS_KEY={founded.secret_access_key}
+
+The public key of the audit. Keep a copy away from this machine, to verify the logs with:
+  {founded.vkey}
+
+What opens the root key ({seal}) opens everything, and nothing else does: keep a second copy of it.
+Start with:
+  keystead serve --config {path}"""
+    )
+
+
+@click.command(
+    epilog="""\b
+Example:
+  KEYSTEAD_PASSPHRASE_FILE=/run/credentials/keystead keystead serve --config /var/lib/keystead/keystead.toml"""
+)
+@click.option(
+    "--config", "path", required=True, type=click.Path(path_type=Path), help="The configuration file."
+)
+def serve(path: Path) -> int:
+    """Serve an installation until SIGTERM; SIGHUP reads the certificate again.
+
+    Exits with 78, and says what to do, when a setting, the seal or the data is not in order.
+    """
+    installation = _open(configs.load(path))
+    return _serve(installation, lambda _data_port, _control_port: None)
+
+
+@click.command(epilog="\b\nExample:\n  keystead migrate --config /var/lib/keystead/keystead.toml")
+@click.option(
+    "--config", "path", required=True, type=click.Path(path_type=Path), help="The configuration file."
+)
+def migrate(path: Path) -> None:
+    """Bring the store's schema up to this version. Starting the service does it too."""
+    from keystead.app.installation import migrate as run  # noqa: PLC0415 - imports the database library
+
+    before, after = run(configs.load(path))
+    click.echo(
+        f"the schema was at {before} and is at {after}" if before != after else f"the schema is at {after}"
+    )
+
+
+def _dev_data() -> Path:
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "keystead" / "dev"
+
+
+def _secrets() -> "SecretSource":
+    from keystead.app.installation import local_secrets  # noqa: PLC0415 - see keystead.cli.app
+
+    ask = (lambda text: str(click.prompt(text, hide_input=True, err=True))) if sys.stdin.isatty() else None
+    return local_secrets(os.environ, ask)
+
+
+def _found(config: Config, kind: str, **options: str | int) -> "Founded":
+    from keystead.app.installation import SystemClock, found, system_random  # noqa: PLC0415 - see keystead.cli.app
+
+    return found(config, kind, _secrets(), SystemClock(), system_random, **options)
+
+
+def _open(config: Config) -> "Installation":
+    from keystead.app.installation import Installation, SystemClock, system_random  # noqa: PLC0415 - as above
+
+    return Installation.open(config, _secrets(), SystemClock(), system_random)
+
+
+def _serve(installation: "Installation", ready: "Ready") -> int:
+    from keystead.app.service import run  # noqa: PLC0415 - as above
+    from keystead.observe.log import Log  # noqa: PLC0415 - as above
+
+    return run(installation, Log(sys.stderr, installation.config.log, time.time), ready)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Ready = Callable[[int, int], None]
+
+
+def _announce(settings: dict[str, str], env_file: Path | None) -> None:
+    """Print and write the settings once the service answers.
+
+    The supervisor, which calls this before it forks its children, must not wait and must not have threads, so a
+    process of its own waits: a grandchild, which is nobody's to reap.
+    """
+    supervisor = os.getpid()
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    try:
+        if os.fork() == 0:
+            _announce_when_ready(settings, env_file, supervisor)
+    finally:
+        os._exit(0)
+
+
+def _announce_when_ready(settings: dict[str, str], env_file: Path | None, supervisor: int) -> None:
+    from keystead.cli.client import Control  # noqa: PLC0415 - only this process needs it
+
+    control = Control(settings["KEYSTEAD_CONTROL_URL"], seconds=1.0)
+    deadline = time.monotonic() + ANNOUNCE_SECONDS
+    while not control.is_ready():
+        if time.monotonic() > deadline or not _alive(supervisor):
+            return
+        time.sleep(_LOOK_SECONDS)
+    lines = "".join(f"export {name}={value}\n" for name, value in settings.items())
+    if env_file is not None:
+        temporary = env_file.with_name(f".{env_file.name}.{os.getpid()}")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(lines)
+        temporary.replace(env_file)  # whoever waits for the file finds it whole
+    click.echo(
+        f"\nKeystead answers at {settings['AWS_ENDPOINT_URL_KMS']}. Settings for AWS tools:\n\n{lines}"
+    )
+    sys.stdout.flush()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
