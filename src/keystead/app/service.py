@@ -7,15 +7,20 @@ The supervisor opens the installation once, then forks: the children inherit the
 sockets, and open their own store connections and audit logs. It has none itself.
 """
 
+import fcntl
 import ipaddress
+import os
 import resource
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
+from typing import Final, TextIO
 
 from keystead import __version__
 from keystead.app.installation import CONTROL, Installation
+from keystead.config import Address
 from keystead.core.errors import ConfigError, DataDamaged, KeysteadError, SealError
 from keystead.fronts.aws.json11 import ROWS, Json11
 from keystead.fronts.native import ROWS as NATIVE_ROWS
@@ -32,6 +37,7 @@ from keystead.server.tls import Certificates
 from keystead.server.worker import UNKNOWN, Worker
 
 HELP_URL = "https://keystead.example/reference/errors/"
+LOCK_FILE: Final = "lock"
 POOL_THREADS = 4  # of one worker, for what asks the store
 
 
@@ -57,8 +63,9 @@ def run(installation: Installation, log: Log, ready: Callable[[int, int], None])
         )
     names = [f"w{number}" for number in range(config.workers)]
     slots = Slots([*names, CONTROL], [*ROWS, *NATIVE_ROWS, UNKNOWN])
-    sockets = bind(config.listen.host, config.listen.port, config.workers)
-    (control_socket,) = bind(config.control.host, config.control.port, 1)
+    lock = _sole_owner(config.data)
+    sockets = _bind(config.listen, config.workers)
+    (control_socket,) = _bind(config.control, 1)
     works = [
         partial(_work, installation, name, slot, sock, slots, certificates, log)
         for slot, (name, sock) in enumerate(zip(names, sockets, strict=True))
@@ -78,7 +85,51 @@ def run(installation: Installation, log: Log, ready: Callable[[int, int], None])
     ]
     ready(sockets[0].getsockname()[1], control_socket.getsockname()[1])
     timing = Timing(drain_seconds=config.limits.drain_seconds + 2.0)
-    return Supervisor(children, log, timing).run()
+    with lock:
+        return Supervisor(children, log, timing).run()
+
+
+def _sole_owner(data: Path) -> TextIO:
+    """A lock on the data directory, held until the file is closed or this process ends.
+
+    A POSIX lock, which children do not inherit: when a supervisor was killed, the next one need not wait for
+    workers of the old one that are still finishing. Each audit log has a lock of its own.
+    """
+    try:
+        file = (data / LOCK_FILE).open("a+")
+    except OSError as error:
+        raise ConfigError(f"{data} cannot be written ({error.strerror}): make it this user's") from None
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        owner = file.read().strip()
+        file.close()
+        raise ConfigError(
+            f"{data} is in use by another keystead (process {owner}): stop that one, or choose another directory"
+        ) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def _bind(wanted: Address, n: int) -> list[socket.socket]:
+    """The listening sockets, or a `ConfigError` with the cure."""
+    try:
+        # Workers share their port, and the kernel would let another service of the same user share it as
+        # well, unseen, and answer half of the requests. A socket that does not ask for that finds out.
+        for family, kind, _, _, where in socket.getaddrinfo(
+            wanted.host, wanted.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[:1]:
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(where)
+        return bind(wanted.host, wanted.port, n)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {wanted} ({error.strerror}): stop what listens there, or choose another address"
+        ) from None
 
 
 def _is_loopback(host: str) -> bool:
