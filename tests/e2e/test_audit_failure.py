@@ -165,13 +165,14 @@ def test_a_store_on_a_full_disk_takes_no_change_and_keys_go_on(own_service: Any,
     outage = Outage(service)
     create = outage.sign("CreateKey", {"Description": "while nothing could be stored"})
     with (small_disk / "filler").open("wb", buffering=0) as file, service.wire() as wire:
-        for _ in range(20):
+        replies = []
+        while not replies or not replies[-1].error:  # the write-ahead log may have room for a few
+            assert len(replies) < 100
             top_up(file)
             began = time.monotonic()
-            reply = wire.ask(create)
+            replies.append(wire.ask(create))
             assert time.monotonic() - began < PROMPTLY
-            if reply.error:
-                break
+        reply = replies[-1]
         assert (reply.status, reply.error) == (503, "DependencyTimeoutException")
         assert "StoreUnavailable" in reply.value["message"]
         assert wire.ask(outage.encrypt).status == 200

@@ -74,6 +74,7 @@ def push_everything(c: Canaries) -> None:
     other = c.ask("CreateKey", {})["KeyMetadata"]["KeyId"]
     c.ask("CreateAlias", {"AliasName": "alias/canary", "TargetKeyId": key})
     # Successes, before and after a rotation.
+    sealed = ""
     for name in (key, "alias/canary"):
         sealed = c.ask("Encrypt", {"KeyId": name, "Plaintext": c.text()})["CiphertextBlob"]
         data_key = c.ask("GenerateDataKey", {"KeyId": name, "KeySpec": "AES_256"})["CiphertextBlob"]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 pytestmark = pytest.mark.e2e
 
@@ -73,6 +74,7 @@ class Client(threading.Thread):
         self.leaving = False
         self.fault: BaseException | None = None
 
+    @override
     def run(self) -> None:
         try:
             while not self.leaving:
@@ -136,6 +138,7 @@ class Administrator(Client):
         super().__init__(service, seed)
         self.signer = service.signer(service="keystead")
 
+    @override
     def run(self) -> None:
         while not self.leaving:
             try:
@@ -238,6 +241,7 @@ class Campaign:
         for record in records:
             request, outcome = record.get("request", ""), record.get("outcome", "Success")
             if record.get("stage") == "intent":
+                assert record.get("subject") or record["action"] == "kms:CreateKey", record
                 intents[request] += 1
                 self.traces.setdefault(record.get("trace", ""), [])
                 continue
@@ -300,13 +304,13 @@ class Campaign:
         keys = {asked.key.id: asked.key for asked in self.asked if asked.key}
         signer = service.signer()
         with service.wire() as wire:
-            for key in keys.values():
-                assert wire.ask(signer("EnableKey", {"KeyId": key.id})).status == 200
-                for blob, plaintext in key.blobs:
+            for used in keys.values():
+                assert wire.ask(signer("EnableKey", {"KeyId": used.id})).status == 200
+                for blob, plaintext in used.blobs:
                     reply = wire.ask(signer("Decrypt", {"CiphertextBlob": blob}))
-                    assert reply.status == 200, (reply, key.id)
+                    assert reply.status == 200, (reply, used.id)
                     assert reply.value["Plaintext"] == plaintext
-        assert any(key.blobs for key in keys.values())
+        assert any(used.blobs for used in keys.values())
         # Users.
         asked_for = {asked.body["name"] for asked in self.asked if asked.operation == "CreatePrincipal"}
         recorded = {name for name in asked_for if "Success" in self.users.get(name, [])}

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from keystead.audit.verify import verify
 
@@ -33,6 +34,7 @@ class Client(threading.Thread):
         self.closed = False  # the service said that it would close the connection
         self.faults: list[Any] = []
 
+    @override
     def run(self) -> None:
         with self.service.wire() as wire:
             try:

@@ -171,7 +171,7 @@ def test_clients_must_show_a_certificate_where_a_ca_for_them_is_set(
     assert own_service.stop() == 0
 
 
-def quick(*certificate: Path) -> Config:
-    """A boto3 configuration that shows a certificate and does not try again."""
-    shown = tuple(map(str, certificate)) or None
+def quick(*pair: Path) -> Config:
+    """A boto3 configuration that shows a certificate, if it is given one, and does not try again."""
+    shown = (str(pair[0]), str(pair[1])) if pair else None
     return Config(retries={"total_max_attempts": 1}, client_cert=shown, read_timeout=5)

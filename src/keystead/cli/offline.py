@@ -11,7 +11,7 @@ import click
 
 from keystead import __version__
 from keystead.core import blob
-from keystead.core.errors import InvalidCiphertext, InvalidRequest
+from keystead.core.errors import AuditDamaged, InvalidCiphertext, InvalidRequest
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _LONGEST: Final = 1 << 20  # bytes of something that may be a blob
@@ -84,7 +84,16 @@ def verify(audit_dir: Path, key: str, as_json: bool) -> None:  # noqa: FBT001 - 
         if sys.stderr.isatty():
             click.echo(f"\r{origin}: {done:,} of {total:,} records", nl=done == total, err=True)
 
-    report = verify_audit(audit_dir, key, progress)
+    try:
+        report = verify_audit(audit_dir, key, progress)
+    except AuditDamaged as found:
+        if as_json:
+            damage = [
+                {"origin": log, "record": record, "file": file, "problem": problem}
+                for log, record, file, problem in found.damage
+            ]
+            click.echo(json.dumps({"ok": False, "damage": damage}, indent=2))
+        raise
     if as_json:
         logs = [
             {"origin": log.origin, "records": log.size, "root": log.root.hex(), "beyond_checkpoint": log.tail}

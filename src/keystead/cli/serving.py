@@ -1,6 +1,7 @@
 """Commands that make and serve installations: dev, init, serve, migrate."""
 
 import os
+import shlex
 import sys
 import time
 from dataclasses import replace
@@ -11,14 +12,16 @@ import click
 
 from keystead import config as configs
 from keystead.config import Address, Config
+from keystead.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from keystead.app.installation import Founded, Installation
     from keystead.custody.seals import SecretSource
 
 DEV_REGION: Final = "eu-central-1"
-ANNOUNCE_SECONDS: Final = 60.0  # how long the settings wait for the service to answer
 _LOOK_SECONDS: Final = 0.02
+_PORT: Final = click.IntRange(0, 65_535)
+_EXPORT: Final = "export AWS_ENDPOINT_URL_KMS="  # how a file of settings begins
 
 
 @click.command(
@@ -28,8 +31,16 @@ Examples:
   keystead dev --port 0 --env-file /tmp/keystead.env --workers 1
   . /tmp/keystead.env && aws kms create-key"""
 )
-@click.option("--port", default=8900, show_default=True, help="Port of the AWS KMS API; 0 takes a free one.")
-@click.option("--control-port", default=8901, show_default=True, help="Port of the control plane; 0 as well.")
+@click.option(
+    "--port", type=_PORT, default=8900, show_default=True, help="Port of the AWS KMS API; 0 takes a free one."
+)
+@click.option(
+    "--control-port",
+    type=_PORT,
+    default=8901,
+    show_default=True,
+    help="Port of the control plane; 0 as well.",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -44,7 +55,10 @@ def dev(port: int, control_port: int, data: Path | None, env_file: Path | None, 
     region is served. Once the service answers, the settings for AWS tools are printed, and written as `export`
     lines to the --env-file. Ctrl-C stops it.
     """
+    os.umask(0o077)
     data = (data or _dev_data()).absolute()
+    if env_file is not None:
+        _clear(env_file)
     config = Config(
         data=data,
         listen=Address("127.0.0.1", port),
@@ -52,7 +66,7 @@ def dev(port: int, control_port: int, data: Path | None, env_file: Path | None, 
         jobs_seconds=5.0,
     )
     config = config if workers is None else replace(config, workers=workers)
-    if not config.exists():
+    if not _exists(config):
         _found(config, "file", path=str(data / "root.key"))
     installation = _open(config)
     access_key_id, secret = installation.admin_access_key()
@@ -107,20 +121,29 @@ def init(
     The passphrase is taken from KEYSTEAD_PASSPHRASE, from the file that KEYSTEAD_PASSPHRASE_FILE names, or
     asked for. The admin's secret access key is printed this once.
     """
+    os.umask(0o077)
     data = data.absolute()
     config = Config(
         data=data,
         listen=configs.address(listen, "--listen"),
         control=configs.address(control, "--control"),
     )
+    if (seal_file and seal != "file") or (seal_variable and seal != "env"):
+        raise click.UsageError("--seal-file goes with --seal file, and --seal-variable with --seal env.")
     options = {}
     if seal == "file":
         options["path"] = str((seal_file or data / "root.key").absolute())
-    elif seal == "env" and seal_variable:
+    elif seal_variable:
         options["variable"] = seal_variable
-    founded = _found(config, seal, **options)
-    path = data / configs.FILE
-    path.write_text(configs.template(data, config.listen, config.control))
+    if _exists(config):
+        raise ConfigError(f"{data} holds an installation already: choose another directory")
+    # Before the installation: once there is one, nothing may stand between its secret and its owner.
+    path = _write_configuration(config)
+    try:
+        founded = _found(config, seal, **options)
+    except BaseException:
+        path.unlink()
+        raise
     if as_json:
         import json  # noqa: PLC0415 - only where it is used
 
@@ -147,7 +170,7 @@ The public key of the audit. Keep a copy away from this machine, to verify the l
 
 What opens the root key ({seal}) opens everything, and nothing else does: keep a second copy of it.
 Start with:
-  keystead serve --config {path}"""
+  keystead serve --config {shlex.quote(str(path))}"""
     )
 
 
@@ -164,6 +187,7 @@ def serve(path: Path) -> int:
 
     Exits with 78, and says what to do, when a setting, the seal or the data is not in order.
     """
+    os.umask(0o077)
     installation = _open(configs.load(path))
     return _serve(installation, lambda _data_port, _control_port: None)
 
@@ -190,8 +214,47 @@ def _dev_data() -> Path:
 def _secrets() -> "SecretSource":
     from keystead.app.installation import local_secrets  # noqa: PLC0415 - see keystead.cli.app
 
-    ask = (lambda text: str(click.prompt(text, hide_input=True, err=True))) if sys.stdin.isatty() else None
-    return local_secrets(os.environ, ask)
+    return local_secrets(os.environ, _Asking() if sys.stdin.isatty() else None)
+
+
+class _Asking:
+    """Asks a person for a passphrase. One who has just chosen a new one is not asked for it again."""
+
+    def __init__(self) -> None:
+        self._chosen = ""
+
+    def __call__(self, prompt: str) -> str:
+        if self._chosen and prompt == "Passphrase: ":
+            return self._chosen
+        typed = str(click.prompt(prompt, prompt_suffix="", hide_input=True, err=True))
+        if prompt != "Passphrase: ":
+            self._chosen = typed
+        return typed
+
+
+def _exists(config: Config) -> bool:
+    from keystead.app.installation import exists  # noqa: PLC0415 - see keystead.cli.app
+
+    return exists(config)
+
+
+def _write_configuration(config: Config) -> Path:
+    """The new installation's configuration file, which replaces none."""
+    path = config.data / configs.FILE
+    try:
+        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(configs.template(config.data, config.listen, config.control))
+    except FileExistsError:
+        raise ConfigError(f"{path} exists: move it away, or choose another directory") from None
+    except UnicodeEncodeError:
+        path.unlink()
+        raise ConfigError("the name of the data directory is not UTF-8: choose another") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written ({error.strerror}): choose a directory that can"
+        ) from None
+    return path
 
 
 def _found(config: Config, kind: str, **options: str | int) -> "Founded":
@@ -219,6 +282,23 @@ if TYPE_CHECKING:
     Ready = Callable[[int, int], None]
 
 
+def _clear(env_file: Path) -> None:
+    """Remove the settings of an earlier run, but no other file, and refuse a place that cannot be written."""
+    try:
+        if env_file.exists():
+            if not env_file.read_text(errors="replace").startswith(_EXPORT):
+                raise ConfigError(
+                    f"{env_file} is not a file that `keystead dev` wrote: name another --env-file"
+                )
+            env_file.unlink()
+        if not os.access(env_file.parent, os.W_OK):
+            raise ConfigError(f"{env_file} cannot be written: name an --env-file in a directory that can be")
+    except OSError as error:
+        raise ConfigError(
+            f"{env_file} cannot be replaced ({error.strerror}): name another --env-file"
+        ) from None
+
+
 def _announce(settings: dict[str, str], env_file: Path | None) -> None:
     """Print and write the settings once the service answers.
 
@@ -234,6 +314,8 @@ def _announce(settings: dict[str, str], env_file: Path | None) -> None:
     try:
         if os.fork() == 0:
             _announce_when_ready(settings, env_file, supervisor)
+    except OSError as error:
+        click.echo(f"keystead: the settings cannot be written ({error.strerror})", err=True)
     finally:
         os._exit(0)
 
@@ -242,12 +324,11 @@ def _announce_when_ready(settings: dict[str, str], env_file: Path | None, superv
     from keystead.cli.client import Control  # noqa: PLC0415 - only this process needs it
 
     control = Control(settings["KEYSTEAD_CONTROL_URL"], seconds=1.0)
-    deadline = time.monotonic() + ANNOUNCE_SECONDS
     while not control.is_ready():
-        if time.monotonic() > deadline or not _alive(supervisor):
+        if not _alive(supervisor):
             return
         time.sleep(_LOOK_SECONDS)
-    lines = "".join(f"export {name}={value}\n" for name, value in settings.items())
+    lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in settings.items())
     if env_file is not None:
         temporary = env_file.with_name(f".{env_file.name}.{os.getpid()}")
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
