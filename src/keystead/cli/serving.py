@@ -334,6 +334,8 @@ def _announce_when_ready(settings: dict[str, str], env_file: Path | None, superv
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(lines)
         temporary.replace(env_file)  # whoever waits for the file finds it whole
+        # What is in the file need not be in whatever collects this process's output as well.
+        lines = f". {env_file}\n"
     click.echo(
         f"\nKeystead answers at {settings['AWS_ENDPOINT_URL_KMS']}. Settings for AWS tools:\n\n{lines}"
     )
