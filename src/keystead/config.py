@@ -17,6 +17,7 @@ It is written in TOML. ``keystead init`` writes a commented one; every setting h
 ``docs/reference/configuration.md`` describes each setting; a test compares.
 """
 
+import json
 import os
 import re
 import tomllib
@@ -93,10 +94,6 @@ class Config:
         """The directory of the audit logs."""
         return self.data / AUDIT
 
-    def exists(self) -> bool:
-        """Whether there is an installation, or the beginning of one."""
-        return (self.data / DATABASE).exists()
-
 
 def load(path: Path) -> Config:
     """The configuration in a file; raises `ConfigError` that names the setting and the cure."""
@@ -107,7 +104,7 @@ def load(path: Path) -> Config:
         raise ConfigError(
             f"the configuration {path} cannot be read ({error.strerror}): name another"
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration {path} is not valid TOML: {error}") from None
     return parse(raw, path.parent)
 
@@ -219,11 +216,13 @@ def _limits(table: _Table) -> Limits:
 
 def template(data: Path, listen: Address, control: Address) -> str:
     """A commented configuration for a new installation."""
+    # A path may hold quotes and backslashes; a JSON string is a TOML basic string but for DEL.
+    quoted = json.dumps(str(data), ensure_ascii=False).replace("\x7f", "\\u007f")
     return f"""\
 # The configuration of Keystead. Lines that begin with # show the defaults.
 # Every setting is described in docs/reference/configuration.md.
 
-data = "{data}"
+data = {quoted}
 # log = "text"                    # or "json", on standard error
 
 [listen]                          # the data plane: AWS KMS for your applications

@@ -25,7 +25,7 @@ from typing_extensions import override
 from keystead import custody, store
 from keystead.audit.disk import LocalDisk
 from keystead.audit.log import Log, Notice
-from keystead.config import Config
+from keystead.config import DATABASE, Config
 from keystead.core.errors import ConfigError, DataDamaged
 from keystead.core.key import binding
 from keystead.core.ports import Clock, Custodian, Random, Store
@@ -43,7 +43,17 @@ from keystead.service.gate import Gate
 from keystead.service.quotas import Quotas
 from keystead.service.recovery import resolve, unfinished
 
-__all__ = ["Founded", "Installation", "Post", "SystemClock", "found", "local_secrets", "migrate", "system_random"]
+__all__ = [
+    "Founded",
+    "Installation",
+    "Post",
+    "SystemClock",
+    "exists",
+    "found",
+    "local_secrets",
+    "migrate",
+    "system_random",
+]
 
 SERVICE_ACCOUNT: Final = "000000000000"  # owns what the service needs for itself
 JOBS: Final = "jobs"
@@ -89,6 +99,14 @@ class Founded:
         return f"<Founded {self.instance}>"
 
 
+def exists(config: Config) -> bool:
+    """Whether ``config.data`` holds an installation; the beginnings of one do not count."""
+    if not (config.data / DATABASE).exists():
+        return False
+    with closing(store.connect(config.store)) as opened, opened.view() as view:
+        return view.setting("instance") is not None
+
+
 def found(
     config: Config,
     kind: str,
@@ -102,7 +120,12 @@ def found(
     Raises `ConfigError` if there is one already, and `SealError` when the slot's secret is missing.
     """
     startup_health_test(random)
-    config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the directory {config.data} cannot be made ({error.strerror}): choose another"
+        ) from None
     opened = store.connect(config.store, create=True, now=clock.now)
     try:
         with opened.view() as view:
