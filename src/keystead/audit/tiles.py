@@ -46,6 +46,7 @@ class Shelf:
         self._disk = disk
         self._directory = directory
         self._written = set(present)
+        self._folders = {name.rpartition("/")[0] for name in self._written}  # of partial tiles
         self._known = {directory}
         self._unsynced: set[Path] = set()
         self._untidy: list[str] = []
@@ -55,14 +56,23 @@ class Shelf:
     ) -> str:
         """Put full and partial tiles, then the checkpoint that covers them; returns what could not be tidied.
 
-        (1) every tile into a file beside, synced, and renamed; (2) the directories; (3) the checkpoint
-        likewise; (4) its directory. A file under its own name is always whole, whatever happens, and a
-        reader sees at any moment an old checkpoint or a new one with all its tiles.
+        (1) every tile into its file, synced; (2) the directories; (3) the checkpoint into a file beside,
+        synced, and renamed; (4) its directory. A reader sees at any moment an old checkpoint or a new one
+        with all its tiles.
+
+        Partial tiles go beside and are renamed too: one that a crash has torn would stay in its place
+        when the log has grown past it. A full tile that is torn lies beyond every checkpoint and is made
+        anew before one covers it, so it needs no detour, and there are hundreds of them a second.
         """
-        for name, data in (*tiles, *partial):
+        for name, data in tiles:
+            if name not in self._written:
+                self._write(self._directory / name, data)
+                self._written.add(name)
+        for name, data in partial:
             if name not in self._written:
                 self._put(self._directory / name, data)
                 self._written.add(name)
+                self._folders.add(name.rpartition("/")[0])
         # A directory, unlike a file, may be synced again after an error: its changes sit in the file
         # system's journal, which either commits them or stops the file system for good.
         for folder in sorted(self._unsynced):
@@ -83,20 +93,23 @@ class Shelf:
             self._known.add(folder)
 
     def _put(self, path: Path, data: bytes) -> None:
-        self._make(path.parent)
         temporary = path.parent / _TEMPORARY
-        file = self._disk.create(temporary)
+        self._write(temporary, data)
+        self._disk.rename(temporary, path)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        self._make(path.parent)
+        file = self._disk.create(path)
         try:
             file.write(data, 0)
             file.sync()
         finally:
             file.close()
-        self._disk.rename(temporary, path)
         self._unsynced.add(path.parent)
 
     def _tidy(self, full: list[str]) -> str:
         """Remove the partial tiles that full ones have replaced. They cost only space: errors can wait."""
-        self._untidy += full
+        self._untidy += [name for name in full if f"{name}.p" in self._folders]
         try:
             while self._untidy:
                 folder = self._directory / f"{self._untidy[-1]}.p"
@@ -106,7 +119,7 @@ class Shelf:
                 if names:
                     self._known.discard(folder)
                     self._disk.remove(folder)
-                self._untidy.pop()
+                self._folders.discard(f"{self._untidy.pop()}.p")
         except OSError as error:
             return f"partial tiles are left over: {error}"
         return ""
