@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn, Self, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, Self, TypeVar, cast
 
 from keystead.audit import segment as segments
 from keystead.audit.checkpoint import Checkpoint
@@ -323,7 +323,11 @@ class Log:
         left = [self._segment, self._spare, *(retired.segment for retired in self._retired)]
         for file in (*(segment.file for segment in left if segment is not None), self._lock):
             _let_go(file)
-        self._failure = failure = failure or ("" if self._signed == self._size else self.trouble)
+        if self._signed != self._size:
+            failure = (
+                failure or self.trouble or "the last checkpoint is not on disk: the disk does not answer"
+            )
+        self._failure = failure
         if failure:
             raise AuditUnavailable(failure)
         self._failure = "the audit log is closed"
@@ -376,10 +380,7 @@ class Log:
 
     @property
     def _current(self) -> Segment:
-        if self._segment is None:
-            message = "a log that was not begun"
-            raise AssertionError(message)
-        return self._segment
+        return cast("Segment", self._segment)  # none only while failed, when nothing is written
 
     def _begin(self, found: Recovered) -> None:
         """Bring a log that was just read in order; after this nothing depends on old segments.

@@ -5,7 +5,9 @@ segments after it; nothing here grows with the log. When the edge does not lead 
 `verify`, every record is read: `check_tree` finds the first that is not what was signed.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +15,7 @@ from keystead.audit import checkpoint as checkpoints
 from keystead.audit import segment
 from keystead.audit.checkpoint import Checkpoint, read_checkpoint
 from keystead.audit.damage import Damaged
-from keystead.audit.tiles import ENTRIES, FOLDER, read_bundle, tile_path, tile_reader
+from keystead.audit.tiles import ENTRIES, FOLDER, read_bundle, read_file, tile_path, tile_reader
 from keystead.core.disk import Disk
 from keystead.crypto.merkle import HASH_BYTES, TILE_WIDTH, Frontier, leaf_hash, partial_width, root_of
 from keystead.crypto.note import InvalidNote, NoteVerifier
@@ -71,19 +73,33 @@ def signed_checkpoint(disk: Disk, directory: Path, verifier: NoteVerifier) -> Ch
     return signed
 
 
-def check_tree(disk: Disk, directory: Path, signed: Checkpoint, progress: Progress | None = None) -> None:
+def check_tree(
+    disk: Disk, directory: Path, signed: Checkpoint, progress: Progress | None = None, *, start: int = 0
+) -> None:
     """Check every record under the checkpoint against every hash over it, up to the signed root.
 
     Raises `Damaged` for the first record that does not fit: (1) entry against its hash in the level-0
     tile; (2) each full tile's root against the tile above; (3) the tiles that are not full; (4) the root;
-    and on the way older partial tiles, which clients of older checkpoints may still fetch.
+    and on the way older partial tiles, which clients of older checkpoints may still fetch. Bundles before
+    ``start`` were checked against an older checkpoint; that they still lead to this one, the root tells.
     """
     read = tile_reader(disk, directory)
     size = signed.size
-    tree = Frontier()
-    for index in range(-(-size // TILE_WIDTH)):
+
+    def beginning(level: int, index: int, width: int) -> bytes:
+        return read(level, index, partial_width(size, level, index))[: width * HASH_BYTES]
+
+    tree = Frontier.at(start * TILE_WIDTH, beginning)
+    for index in range(start, -(-size // TILE_WIDTH)):
         width = partial_width(size, 0, index)
-        name, frames = read_bundle(disk, directory, index, width)
+        ill_formed = None
+        try:
+            name, frames = read_bundle(disk, directory, index, width)
+        except Damaged as damage:
+            # A wrong length upsets all records after it: the hashes tell which is the first.
+            ill_formed = damage
+            name, data = read_file(disk, directory, ENTRIES, index, width)
+            frames = segment.frames_of(data)[0][:width]
         hashes = read(0, index, width)
         full: list[tuple[int, int, bytes]] = []
         for place, frame in enumerate(frames):
@@ -91,6 +107,8 @@ def check_tree(disk: Disk, directory: Path, signed: Checkpoint, progress: Progre
             if leaf != hashes[place * HASH_BYTES : (place + 1) * HASH_BYTES]:
                 raise _mismatch(disk, directory, signed, index, place, name)
             full = tree.append(leaf)
+        if ill_formed is not None:
+            raise ill_formed
         _check_older(disk, directory, ENTRIES, index, width, b"".join(frames), frames)
         for level, number, data in full:
             _check_older(disk, directory, level, number, TILE_WIDTH, data, None)
@@ -182,13 +200,7 @@ def _place(offset: int, frames: list[bytes] | None) -> int:
     """Which record or hash a byte of a tile belongs to."""
     if frames is None:
         return offset // HASH_BYTES
-    place = 0
-    for frame in frames:
-        offset -= len(frame)
-        if offset < 0:
-            break
-        place += 1
-    return place
+    return bisect_right(list(accumulate(map(len, frames))), offset)
 
 
 def _cut(data: bytes) -> list[bytes]:

@@ -116,7 +116,7 @@ def _verify_one(disk: Disk, directory: Path, verifier: NoteVerifier, progress: P
             newer = _signed(disk, directory, verifier)
             if newer == signed:
                 raise
-            check_tree(disk, directory, newer, progress)
+            check_tree(disk, directory, newer, progress, start=signed.size // TILE_WIDTH)
             signed = newer
     return _check_segments(disk, directory, signed)
 

@@ -8,6 +8,7 @@ bench.verify()
 """
 
 import random
+from concurrent.futures import Executor
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -47,6 +48,7 @@ class AuditBench:
         self.directory = self.root / "w0"
         self.signer = NoteSigner("keystead-test", Ed25519PrivateKey.from_private_bytes(bytes(31) + b"k"))
         self.notices: list[Notice] = []
+        self.executor: Executor | None = None
         self.segment_bytes = segment_bytes
         self._random = random.Random(seed)  # noqa: S311 - identities of a test, which must repeat
 
@@ -61,6 +63,7 @@ class AuditBench:
             random=self._random.randbytes,
             notice=self._notice,
             segment_bytes=self.segment_bytes,
+            executor=self.executor,
         )
 
     def verify(self) -> Report:
