@@ -323,6 +323,8 @@ def _announce(settings: dict[str, str], env_file: Path | None) -> None:
 def _announce_when_ready(settings: dict[str, str], env_file: Path | None, supervisor: int) -> None:
     from keystead.cli.client import Control  # noqa: PLC0415 - only this process needs it
 
+    # The listening sockets were bound before: held here, they would outlive the service that they are of.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     control = Control(settings["KEYSTEAD_CONTROL_URL"], seconds=1.0)
     while not control.is_ready():
         if not _alive(supervisor):
