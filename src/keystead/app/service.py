@@ -12,8 +12,10 @@ import ipaddress
 import os
 import resource
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
@@ -22,6 +24,7 @@ from keystead import __version__
 from keystead.app.installation import CONTROL, Installation
 from keystead.config import Address
 from keystead.core.errors import ConfigError, DataDamaged, KeysteadError, SealError
+from keystead.core.ports import Clock
 from keystead.fronts.aws.json11 import ROWS, Json11
 from keystead.fronts.native import ROWS as NATIVE_ROWS
 from keystead.fronts.native import Native
@@ -38,6 +41,8 @@ from keystead.server.worker import UNKNOWN, Worker
 
 HELP_URL = "https://keystead.example/reference/errors/"
 LOCK_FILE: Final = "lock"
+START_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 0.005
 POOL_THREADS = 4  # of one worker, for what asks the store
 
 
@@ -61,17 +66,32 @@ def run(installation: Installation, log: Log, ready: Callable[[int, int], None])
             "[tls], or put a TLS proxy in front",
             address=str(config.listen),
         )
-    names = [f"w{number}" for number in range(config.workers)]
+    with ExitStack() as held:
+        held.enter_context(_sole_owner(config.data))
+        sockets = [held.enter_context(sock) for sock in _bind(config.listen, config.workers)]
+        (control_socket,) = [held.enter_context(sock) for sock in _bind(config.control, 1)]
+        children = _children(installation, sockets, control_socket, certificates, log)
+        ready(sockets[0].getsockname()[1], control_socket.getsockname()[1])
+        timing = Timing(drain_seconds=config.limits.drain_seconds + 2.0)
+        return Supervisor(children, log, timing).run()
+
+
+def _children(
+    installation: Installation,
+    sockets: Sequence[socket.socket],
+    control_socket: socket.socket,
+    certificates: Certificates | None,
+    log: Log,
+) -> list[ChildSpec]:
+    """The processes: a worker for each socket, and the control plane."""
+    names = [f"w{number}" for number in range(len(sockets))]
     slots = Slots([*names, CONTROL], [*ROWS, *NATIVE_ROWS, UNKNOWN])
-    lock = _sole_owner(config.data)
-    sockets = _bind(config.listen, config.workers)
-    (control_socket,) = _bind(config.control, 1)
     works = [
         partial(_work, installation, name, slot, sock, slots, certificates, log)
         for slot, (name, sock) in enumerate(zip(names, sockets, strict=True))
     ]
     control = partial(_control, installation, control_socket, slots, len(names), log)
-    children = [
+    return [
         ChildSpec(
             name=name,
             run=partial(_tell, log, run_child),
@@ -83,10 +103,6 @@ def run(installation: Installation, log: Log, ready: Callable[[int, int], None])
             zip(slots.processes, [*works, control], [*sockets, control_socket], strict=True)
         )
     ]
-    ready(sockets[0].getsockname()[1], control_socket.getsockname()[1])
-    timing = Timing(drain_seconds=config.limits.drain_seconds + 2.0)
-    with lock:
-        return Supervisor(children, log, timing).run()
 
 
 def _sole_owner(data: Path) -> TextIO:
@@ -208,6 +224,7 @@ def _work(
 
 def _control(installation: Installation, sock: socket.socket, slots: Slots, slot: int, log: Log) -> int:
     """The control plane, in its own process. Its libraries are imported here: no worker needs them."""
+    _let_workers_start(slots, slot, installation.clock)
     from keystead.server import control  # noqa: PLC0415 - see above
 
     config = installation.config
@@ -242,6 +259,15 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
         jobs_seconds=config.jobs_seconds,
         log=log,
     )
+
+
+def _let_workers_start(slots: Slots, workers: int, clock: Clock) -> None:
+    """Leave the processor to the workers until they answer, for a second at most: they are what clients wait for."""
+    deadline = clock.monotonic() + START_SECONDS
+    while clock.monotonic() < deadline:
+        if all(slots.health(slot)[0] is not State.UNKNOWN for slot in range(workers)):
+            return
+        time.sleep(LOOK_SECONDS)
 
 
 def _tell(log: Log, run_child: Callable[[], int]) -> int:

@@ -27,8 +27,9 @@ def status(control_url: str | None, as_json: bool) -> int:  # noqa: FBT001 - cli
     """Ask a running service how it is. Exits with 1 when a process cannot do its work."""
     control = Control(control_url, seconds=5.0)
     code, body = control.look("/readyz")
+    told = {**control.read(body), **control.read(control.look("/version")[1])}
     counts = _counts(control.look("/metrics")[1].decode())
-    told = {**json.loads(body), **json.loads(control.look("/version")[1]), "requests": counts.requests}
+    told["requests"] = counts.requests
     for name, process in told["processes"].items():
         process["restarts"] = counts.restarts[name]
         process["connections_open"] = counts.connections[name]

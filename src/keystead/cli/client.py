@@ -77,12 +77,19 @@ class Control:
             now=time.time(),
         )
         status, answer = self._send("POST", path, {**headers, **signed, "host": self._host}, body)
-        try:
-            told: dict[str, Any] = json.loads(answer)
-        except ValueError:
-            raise Unreachable(f"{self.url} answers, but not as a Keystead control plane does") from None
+        told = self.read(answer)
         if status != OK:
             raise Refused(status, told)
+        return told
+
+    def read(self, answer: bytes) -> dict[str, Any]:
+        """The JSON object of an answer."""
+        try:
+            told = json.loads(answer)
+        except ValueError:
+            told = None
+        if not isinstance(told, dict):
+            raise Unreachable(f"{self.url} answers, but not as a Keystead control plane does")
         return told
 
     def _send(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:

@@ -337,7 +337,7 @@ def _announce_when_ready(settings: dict[str, str], env_file: Path | None, superv
             file.write(lines)
         temporary.replace(env_file)  # whoever waits for the file finds it whole
         # What is in the file need not be in whatever collects this process's output as well.
-        lines = f". {env_file}\n"
+        lines = f". {shlex.quote(str(env_file.absolute()))}\n"
     click.echo(
         f"\nKeystead answers at {settings['AWS_ENDPOINT_URL_KMS']}. Settings for AWS tools:\n\n{lines}"
     )
