@@ -165,7 +165,7 @@ def test_a_store_on_a_full_disk_takes_no_change_and_keys_go_on(own_service: Any,
     outage = Outage(service)
     create = outage.sign("CreateKey", {"Description": "while nothing could be stored"})
     with (small_disk / "filler").open("wb", buffering=0) as file, service.wire() as wire:
-        replies = []
+        replies: list[Any] = []
         while not replies or not replies[-1].error:  # the write-ahead log may have room for a few
             assert len(replies) < 100
             top_up(file)

@@ -50,9 +50,10 @@ def header(key_id: str, version: int) -> bytes:
 
 def parse(data: bytes) -> Blob:
     """Take a blob apart; raises `InvalidCiphertext` for anything that cannot be one."""
-    if data[:5] != _PREFIX or len(data) < 6:
+    # Slices, so that data which ends anywhere is looked at without an index out of range.
+    if data[:5] != _PREFIX:
         raise InvalidCiphertext
-    end = 10 + data[5]
+    end = 10 + int.from_bytes(data[5:6], "big")
     if len(data) < end + SEALED_BYTES:
         raise InvalidCiphertext
     try:

@@ -81,7 +81,7 @@ def test_signatures_are_botocores(
     body=st.binary(max_size=100),
     temporary=st.booleans(),
 )
-def test_what_is_signed_verifies(path: str, value: str, body: bytes, temporary: bool) -> None:  # noqa: FBT001 - drawn
+def test_what_is_signed_verifies(path: str, value: str, body: bytes, temporary: bool) -> None:
     """Whatever the path, header values and body, the verifier knows the signer."""
     credential = TEMPORARY if temporary else LONG_TERM
     table = {credential.id: credential}

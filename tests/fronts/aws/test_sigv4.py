@@ -353,7 +353,7 @@ def test_more_body_than_was_signed_is_refused(extra: bytes) -> None:
 
 
 @pytest.mark.parametrize("warm", [False, True])
-def test_a_captured_request_is_not_replayed_as_another_operation(warm: bool) -> None:  # noqa: FBT001 - a case
+def test_a_captured_request_is_not_replayed_as_another_operation(warm: bool) -> None:
     """A signature for DescribeKey is none for ScheduleKeyDeletion."""
     ring = Ring()
     captured = signed(target="TrentService.DescribeKey")
