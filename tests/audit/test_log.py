@@ -374,7 +374,7 @@ def test_tiles_that_cannot_be_written_stop_the_log_in_the_end() -> None:
     assert "segments wait for tiles; tiles cannot be written" in why
     assert log.size > 8 * 3
 
-    log._shelf._put = put  # type: ignore[method-assign]
+    log._shelf._put = put  # type: ignore[method-assign] # and now it is mended
     for _ in range(3):
         bench.later()
         log.tend()

@@ -1,5 +1,6 @@
 """What the segments of a log may look like after a bad day, and what may not."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,25 @@ def test_batches_come_back_in_order_over_segments(writer: Writer) -> None:
     assert records(found) == [0, 1, 2, 3, 4, 5]
     assert (found.end, found.torn, found.sequence) == (6, 0, 3)
     assert found.unused == {"0000000000000003.seg": SIZE}
+
+
+def test_the_bytes_on_disk_are_those_of_version_1(writer: Writer) -> None:
+    """Golden: a header and a batch as docs/formats/audit-log.md describes them."""
+    writer.batch(7, 2)
+    header = b"KSTDWAL1" + (1).to_bytes(8, "big") + b"\1" * 16 + b"\1" + bytes(15)
+    records = b"\0\4\0\0\0\7" + b"\0\4\0\0\0\x08"
+    batch = b"\1" * 8 + (7).to_bytes(8, "big") + (2).to_bytes(4, "big") + (12).to_bytes(4, "big")
+
+    golden = (
+        header
+        + sha256(header).digest()[:16]
+        + batch
+        + sha256(b"\1" * 16 + batch + records).digest()[:16]
+        + records
+        + bytes(4)
+    )
+
+    assert writer.disk.read(writer.segment.path) == golden.ljust(SIZE, b"\0")
 
 
 def test_the_later_segment_wins(writer: Writer) -> None:

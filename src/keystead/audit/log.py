@@ -398,8 +398,6 @@ class Log:
             self._shelf.publish(*self._tiles(), self._note())
             self._full.clear()
             self._signed = self._size
-        # A checkpoint that a killed process renamed into place may not be durable yet.
-        self._disk.sync(self._directory)
         recycle = next((name for name, size in replay.unused.items() if size == self._segment_bytes), None)
         self._sequence += 1
         self._segment = segments.prepare(
@@ -657,8 +655,8 @@ def _wait(jobs: Sequence[Future[Any] | None], seconds: float) -> None:
 def _make_durably(disk: Disk, directory: Path) -> None:
     """Make the log's directories. What holds the instance's logs may be missing, the data directory not.
 
-    The parents are synced even when a directory was there: a process that was killed may have made it
-    and not come to the sync.
+    The parents are synced even when a directory was there: a process that was killed may have made it, or
+    renamed a checkpoint into place, and not come to the sync.
     """
     for folder in (directory.parent, directory, directory / segments.FOLDER):
         disk.mkdir(folder)
