@@ -256,17 +256,20 @@ class Installation:
             executor=helper,
         )
 
-    def post(self, slot: str) -> "Post":
-        """What the process of that name works with. Made on the thread that will use the gate."""
-        opened = store.connect(self.config.store, now=self.clock.now)
-        log = self.log(slot, ThreadPoolExecutor(1, thread_name_prefix="audit"))
-        last = log.entries(log.size - _LOOK_BACK, log.size)
-        intents = unfinished(last)
+    def finish(self, log: Log, opened: Store) -> None:
+        """Append the outcomes of changes that a crash has interrupted, as the store tells them."""
+        intents = unfinished(log.entries(log.size - _LOOK_BACK, log.size))
         if intents:
             with opened.view() as view:
                 for outcome in resolve(intents, view, self.clock.now()):
                     log.append(encode(outcome))
             log.commit()
+
+    def post(self, slot: str) -> "Post":
+        """What the process of that name works with. Made on the thread that will use the gate."""
+        opened = store.connect(self.config.store, now=self.clock.now)
+        log = self.log(slot, ThreadPoolExecutor(1, thread_name_prefix="audit"))
+        self.finish(log, opened)
         limits = self.config.limits
         gate = Gate(
             store=opened,

@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "inspect": ("offline:inspect", "Say what a ciphertext hangs on, without any secret."),
     "migrate": ("serving:migrate", "Bring the store's schema up to this version."),
     "principal": ("admin:principal", "Make, list and delete users and their policies."),
+    "seal": ("sealing:seal", "Add, list and remove the ways to open the root key."),
     "serve": ("serving:serve", "Serve an installation."),
     "status": ("admin:status", "Ask a running service how it is."),
     "verify": ("offline:verify", "Check audit logs with nothing but the public key."),
