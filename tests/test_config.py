@@ -1,0 +1,199 @@
+"""The configuration: what is taken, what is refused, and that its page tells the same."""
+
+import os
+import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from keystead import config as configs
+from keystead.config import Address, Config, Limits, Tls, address, load, parse, template
+from keystead.core.errors import ConfigError
+
+BASE = Path("/etc/keystead")
+
+
+def read(text: str) -> Config:
+    """The configuration in a text."""
+    return parse(tomllib.loads(text), BASE)
+
+
+def test_only_the_data_directory_must_be_set() -> None:
+    """Everything else has a default, which a new `Config` has as well."""
+    assert read('data = "data"') == Config(data=BASE / "data")
+    assert Config(data=BASE).workers == os.cpu_count()
+
+
+def test_everything_can_be_set() -> None:
+    """Each setting reaches its field; relative paths start from the file's directory, absolute ones stay."""
+    config = read(
+        """
+        data = "/srv/keystead"
+        log = "json"
+        [listen]
+        address = "[::]:443"
+        workers = 3
+        regions = ["eu-central-1", "us-east-1"]
+        [control]
+        address = "localhost:0"
+        jobs_seconds = 5
+        [tls]
+        certificate = "server.pem"
+        key = "/run/server.key"
+        client_ca = "clients.pem"
+        [limits]
+        body_bytes = 1000
+        connections = 2
+        drain_seconds = 3
+        keys_held = 4
+        aliases_per_key = 5
+        tags_per_key = 6
+        rotations_on_demand = 7
+        access_keys_per_principal = 8
+        """
+    )
+    assert config == Config(
+        data=Path("/srv/keystead"),
+        log="json",
+        listen=Address("::", 443),
+        workers=3,
+        regions=("eu-central-1", "us-east-1"),
+        control=Address("localhost", 0),
+        jobs_seconds=5.0,
+        tls=Tls(certificate=BASE / "server.pem", key=Path("/run/server.key"), client_ca=BASE / "clients.pem"),
+        limits=Limits(
+            body_bytes=1000,
+            connections=2,
+            drain_seconds=3,
+            keys_held=4,
+            aliases_per_key=5,
+            tags_per_key=6,
+            rotations_on_demand=7,
+            access_keys_per_principal=8,
+        ),
+    )
+
+
+def test_a_client_authority_is_optional() -> None:
+    """TLS needs a certificate and a key, no more."""
+    config = read('data = "d"\n[tls]\ncertificate = "c"\nkey = "k"')
+    assert config.tls == Tls(certificate=BASE / "c", key=BASE / "k")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "'data' must be a text"),
+        ("data = 1", "'data' must be a text"),
+        ('data = ""', "'data' must be a text"),
+        ('data = "d"\nspeed = 1', "no setting 'speed'"),
+        ('data = "d"\n[listen]\nport = 1', "no setting 'listen.port'"),
+        ('data = "d"\n[limits]\nbodies = 1', "no setting 'limits.bodies'"),
+        ('data = "d"\nlisten = 1', "'listen' must be a table"),
+        ('data = "d"\nlog = "loud"', "'log' must be one of text, json"),
+        ('data = "d"\n[listen]\naddress = "8900"', "'listen.address' must be an address"),
+        ('data = "d"\n[listen]\naddress = ":8900"', "'listen.address' must be an address"),
+        ('data = "d"\n[listen]\naddress = "h:65536"', "'listen.address' must be an address"),
+        ('data = "d"\n[listen]\naddress = "h:-1"', "'listen.address' must be an address"),
+        ('data = "d"\n[listen]\nworkers = 0', "'listen.workers' must be a whole number from 1 to 64"),
+        ('data = "d"\n[listen]\nworkers = true', "'listen.workers' must be a whole number"),
+        ('data = "d"\n[listen]\nworkers = 1.5', "'listen.workers' must be a whole number"),
+        ('data = "d"\n[listen]\nregions = "eu"', "'listen.regions' must be a list of region names"),
+        ('data = "d"\n[listen]\nregions = ["EU"]', "'listen.regions' must be a list of region names"),
+        ('data = "d"\n[control]\njobs_seconds = 3601', "'control.jobs_seconds' must be a whole number"),
+        ('data = "d"\n[tls]\nkey = "k"', "'tls.certificate' and 'tls.key' go together"),
+        ('data = "d"\n[tls]\nclient_ca = "c"', "'tls.certificate' and 'tls.key' go together"),
+        ('data = "d"\n[limits]\nbody_bytes = 0', "'limits.body_bytes' must be a whole number from 1"),
+    ],
+)
+def test_a_wrong_setting_is_named(text: str, told: str) -> None:
+    """What is wrong is refused at the start, with the setting's full name and what it must be."""
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"), [(None, "cannot be read"), (b"data =", "not valid TOML"), (b"\xff", "not valid TOML")]
+)
+def test_a_file_that_is_none_is_named(data: bytes | None, told: str, tmp_path: Path) -> None:
+    """A missing file, and one that is no TOML, are refused with their name."""
+    path = tmp_path / "keystead.toml"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(ConfigError, match=f"keystead.toml .*{told}|keystead.toml {told}"):
+        load(path)
+
+
+@given(data=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1))
+def test_a_new_installations_file_reads_back(data: str) -> None:
+    """Whatever the directory is called, the template parses to what it was made of."""
+    listen, control = Address("::1", 1), Address("localhost", 2)
+    config = parse(tomllib.loads(template(Path("/srv") / data, listen, control)), BASE)
+    assert config == Config(data=Path("/srv") / data, listen=listen, control=control)
+
+
+@given(host=st.from_regex(r"[a-z0-9.]+|[0-9a-f:]*::[0-9a-f:]*", fullmatch=True), port=st.integers(0, 65_535))
+def test_an_address_reads_back(host: str, port: int) -> None:
+    """An address, printed, is the same address."""
+    assert address(str(Address(host, port)), "listen.address") == Address(host, port)
+
+
+def test_the_files_of_an_installation_lie_in_its_data_directory() -> None:
+    """The store's URL is absolute, so that every process finds the same one."""
+    config = Config(data=Path("data"))
+    assert config.store == f"sqlite:///{Path.cwd()}/data/keystead.db"
+    assert config.audit == Path("data/audit")
+
+
+def documented(checkout: Path) -> dict[str, str]:
+    """The settings that the page describes, with their defaults."""
+    page = (checkout / "docs" / "reference" / "configuration.md").read_text()
+    rows = re.findall(r"^\| `([a-z_.]+)` \| (.*?) ?\| ", page, flags=re.MULTILINE)
+    return {name: default.strip().strip("`") for name, default in rows}
+
+
+def test_the_page_describes_every_setting_and_no_other(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings of the page are those that reading a file looks for."""
+    looked_for: set[str] = set()
+
+    class Table(configs._Table):
+        @override
+        def text(self, name: str, default: str = "", *, required: bool = False) -> str:
+            looked_for.add(self._path(name))
+            return super().text(name, default, required=required)
+
+        @override
+        def number(self, name: str, default: int, low: int, high: int) -> int:
+            looked_for.add(self._path(name))
+            return super().number(name, default, low, high)
+
+        @override
+        def regions(self, name: str) -> tuple[str, ...]:
+            looked_for.add(self._path(name))
+            return super().regions(name)
+
+    monkeypatch.setattr(configs, "_Table", Table)
+    read('data = "d"')
+    assert set(documented(checkout)) == looked_for
+    assert {f"limits.{field.name}" for field in fields(Limits)} <= looked_for
+
+
+def test_the_page_tells_the_defaults(checkout: Path) -> None:
+    """A file with every default of the page written out means the same as one without."""
+    tables: dict[str, list[str]] = {"": ['data = "d"']}
+    for name, default in documented(checkout).items():
+        if default and default != "one for each core":
+            table, _, key = name.rpartition(".")
+            tables.setdefault(table, []).append(f"{key} = {default}")
+    text = "\n".join(
+        f"{f'[{table}]' if table else ''}\n" + "\n".join(lines) for table, lines in tables.items()
+    )
+    assert len(text.splitlines()) > 15
+    assert read(text) == read('data = "d"')
