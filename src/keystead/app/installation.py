@@ -47,6 +47,7 @@ __all__ = [
     "Founded",
     "Installation",
     "Post",
+    "SecretSource",
     "SystemClock",
     "exists",
     "found",

@@ -15,8 +15,7 @@ from keystead.config import Address, Config
 from keystead.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from keystead.app.installation import Founded, Installation
-    from keystead.custody.seals import SecretSource
+    from keystead.app.installation import Founded, Installation, SecretSource
 
 DEV_REGION: Final = "eu-central-1"
 _LOOK_SECONDS: Final = 0.02
