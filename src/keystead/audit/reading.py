@@ -32,19 +32,22 @@ def entries(disk: Disk, directory: Path, last: int | None = None) -> Iterator[by
     yield from tail[max(0, len(tail) - last) :] if last is not None else tail
 
 
-def _begin(disk: Disk, directory: Path) -> tuple[int, list[bytes]]:
+def _begin(disk: Disk, directory: Path, attempts: int = _ATTEMPTS) -> tuple[int, list[bytes]]:
     """How many records the checkpoint covers, and the committed records beyond them.
 
-    Segments of a log in use come and go; they are whole only against its newest checkpoint.
+    Segments of a log in use go when a checkpoint covers them, so they are whole only against the newest one:
+    when there is a newer one after the look, the look counts for nothing.
     """
-    for attempt in range(_ATTEMPTS):
-        size = _size(disk, directory)
-        try:
-            return size, _tail(disk, directory, size)
-        except (Damaged, FileNotFoundError):
-            if attempt == _ATTEMPTS - 1 or size == _size(disk, directory):
-                raise
-    raise AssertionError("the loop returns or raises")  # pragma: no cover - for the type checker
+    size = _size(disk, directory)
+    try:
+        tail = _tail(disk, directory, size)
+    except (Damaged, FileNotFoundError):
+        if attempts and _size(disk, directory) != size:
+            return _begin(disk, directory, attempts - 1)
+        raise
+    if attempts and _size(disk, directory) != size:
+        return _begin(disk, directory, attempts - 1)
+    return size, tail
 
 
 def _size(disk: Disk, directory: Path) -> int:
