@@ -19,6 +19,13 @@ class Command(msgspec.Struct, frozen=True, gc=False):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
+    @property
+    def about(self) -> str:
+        """What it is about, as the caller named it: all that an intent can say, before anything is looked up."""
+        key: KeyReference | None = getattr(self, "key", None)
+        names = [getattr(self, member, "") for member in ("name", "access_key_id")]
+        return " ".join(filter(None, [key.name if key is not None else "", *names]))
+
 
 Context = Mapping[str, str]
 

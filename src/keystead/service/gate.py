@@ -216,6 +216,7 @@ class Gate:
         """Append the intent of a change. It must be durable before `perform` is called."""
         entry = self._entry(caller, self.action(command).name)
         entry.stage = "intent"
+        entry.subject = command.about
         self._audit.append(encode(entry))
         return Answer(entry, [])
 
