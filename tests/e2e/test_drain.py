@@ -87,7 +87,10 @@ def test_a_stop_under_load_answers_what_was_asked_and_nothing_twice(own_service:
     answered = {trace for client in clients for trace in client.answered}
     done = Counter(r["trace"] for r in records if r.get("trace") and r.get("stage") != "intent")
     assert set(done) == answered
-    assert set(done.values()) == {1}
+    # A use whose answer was withheld, because what it rested on had changed, was used again and has two
+    # records; a change is made once.
+    changes = Counter(r["trace"] for r in records if r.get("trace") and r.get("stage") == "outcome")
+    assert set(changes.values()) == {1}
     assert {request for client in clients for request in client.requests} <= set(ends)
     # (3) The checkpoints: nothing is left beyond them.
     service.verify()
