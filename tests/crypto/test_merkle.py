@@ -182,6 +182,15 @@ def test_an_entry_is_proven_to_be_in_the_log(data: st.DataObject) -> None:
             verify_inclusion(*wrong)
 
 
+@pytest.mark.parametrize("new", range(2, 20))
+def test_every_small_log_is_proven_to_begin_with_every_smaller_one(new: int) -> None:
+    """All pairs of sizes below 20, so that every way through a small tree is walked."""
+    new_root = Frontier.at(new, BIG.read).root()
+    for old in range(1, new):
+        old_root = Frontier.at(old, BIG.read).root()
+        verify_consistency(old, new, consistency_proof(old, new, BIG.read), old_root, new_root)
+
+
 @given(st.data())
 def test_a_log_is_proven_to_begin_with_an_older_one(data: st.DataObject) -> None:
     """Every proof that is made verifies, and for no other roots."""
