@@ -314,7 +314,7 @@ def test_key_policies_are_kept_to_the_letter_and_obeyed(kms: Any, key: str) -> N
     assert refused.code == "AccessDeniedException"
     assert refused.message == (
         f"User: arn:aws:iam::{arn_of(kms, key).split(':')[4]}:user/admin is not authorized to perform: "
-        f"kms:Encrypt on resource: {arn_of(kms, key)} because an explicit deny in a resource-based policy"
+        f"kms:Encrypt on resource: {arn_of(kms, key)} with an explicit deny in a resource-based policy"
     )
     assert len(kms.generate_data_key(KeyId=key, KeySpec="AES_256")["Plaintext"]) == 32
 

@@ -27,6 +27,9 @@ from keystead.core.errors import MalformedPolicy
 MAX_BYTES: Final = 32_768
 """The largest policy document (AWS KMS, "Resource quotas")."""
 
+MAX_SID: Final = 256
+"""The longest statement id."""
+
 VERSIONS: Final = ("2012-10-17", "2008-10-17")
 
 
@@ -79,7 +82,7 @@ class Ruling:
     allowed: bool
     source: str  # key-policy, identity-policy, none
     statement: str  # the label of the statement that decided; empty when none did
-    reason: str
+    reason: str  # how AWS ends the sentence "... is not authorized to perform: ...", empty when allowed
 
 
 def decide(question: Question) -> Ruling:
@@ -93,15 +96,17 @@ def decide(question: Question) -> Ruling:
     # (1) an explicit deny wins.
     for statement in matching_key:
         if statement.effect is Effect.DENY and statement.principals & (own | account):
-            return Ruling(False, "key-policy", statement.label, "an explicit deny in a resource-based policy")
+            return Ruling(
+                False, "key-policy", statement.label, "with an explicit deny in a resource-based policy"
+            )
     for statement in matching_identity:
         if statement.effect is Effect.DENY:
             return Ruling(
-                False, "identity-policy", statement.label, "an explicit deny in an identity-based policy"
+                False, "identity-policy", statement.label, "with an explicit deny in an identity-based policy"
             )
 
     by_identity = next((s for s in matching_identity if s.effect is Effect.ALLOW), None)
-    missing_identity = f"no identity-based policy allows the {question.action} action"
+    missing_identity = f"because no identity-based policy allows the {question.action} action"
     # (5) no key: the identity policy alone decides.
     if key_policy is None:
         if by_identity is None:
@@ -126,7 +131,7 @@ def decide(question: Question) -> Ruling:
             return Ruling(True, "identity-policy", by_identity.label, "")
         return Ruling(False, "none", "", missing_identity)
     # (6) everything else.
-    return Ruling(False, "none", "", f"no resource-based policy allows the {question.action} action")
+    return Ruling(False, "none", "", f"because no resource-based policy allows the {question.action} action")
 
 
 def parse_key_policy(text: str) -> Document:
@@ -164,10 +169,11 @@ def _matching(document: Document, question: Question) -> tuple[Statement, ...]:
 
 
 def _parse(text: str, *, with_principals: bool) -> Document:
-    if len(text.encode()) > MAX_BYTES:
+    # No character has fewer bytes in UTF-8 than one, so what is counted here can be looked at at once.
+    if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
         raise MalformedPolicy(f"The policy is larger than {MAX_BYTES} bytes.")
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_no_member_twice)
     except (ValueError, RecursionError):
         raise MalformedPolicy("The policy is not valid JSON.") from None
     if not isinstance(document, dict):
@@ -175,6 +181,8 @@ def _parse(text: str, *, with_principals: bool) -> Document:
     _only(document, {"Version", "Id", "Statement"}, "The policy")
     if document.get("Version", VERSIONS[0]) not in VERSIONS:
         raise MalformedPolicy(f"The policy's Version must be {VERSIONS[0]}.")
+    if not isinstance(document.get("Id", ""), str):
+        raise MalformedPolicy("The policy's Id must be a string.")
     statements = document.get("Statement")
     if isinstance(statements, dict):
         statements = [statements]
@@ -185,23 +193,33 @@ def _parse(text: str, *, with_principals: bool) -> Document:
     )
 
 
+def _no_member_twice(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Of two members with one name, readers differ on which counts, so there may be one only."""
+    found = dict(members)
+    if len(found) != len(members):
+        raise MalformedPolicy("The policy has an object with two members of the same name.")
+    return found
+
+
 def _statement(raw: Any, index: int, *, with_principals: bool) -> Statement:  # noqa: ANN401 - parsed JSON
     where = f"Statement {index}"
     if not isinstance(raw, dict):
         raise MalformedPolicy(f"{where} must be a JSON object.")
     allowed = {"Sid", "Effect", "Action", "Resource"} | ({"Principal"} if with_principals else set())
     _only(raw, allowed, where)
-    sid = raw.get("Sid", f"#{index}")
-    if not isinstance(sid, str):
-        raise MalformedPolicy(f"{where}: Sid must be a string.")
+    sid = raw.get("Sid", "")
+    # It is written into the audit entry of every decision it makes, so it must be short and writable.
+    if not isinstance(sid, str) or len(sid) > MAX_SID or not sid.isprintable():
+        raise MalformedPolicy(f"{where}: Sid must be a string of at most {MAX_SID} printable characters.")
     effect = raw.get("Effect")
     if effect not in ("Allow", "Deny"):
         raise MalformedPolicy(f"{where}: Effect must be Allow or Deny.")
     return Statement(
-        label=sid,
+        label=sid or f"#{index}",
         effect=Effect(effect),
         principals=_principals(raw.get("Principal"), where) if with_principals else frozenset(),
-        actions=_pattern(_strings(raw.get("Action"), f"{where}: Action"), re.IGNORECASE),
+        # ASCII, because without it a Kelvin sign would be the K of "kms".
+        actions=_pattern(_strings(raw.get("Action"), f"{where}: Action"), re.IGNORECASE | re.ASCII),
         resources=_pattern(_strings(raw.get("Resource"), f"{where}: Resource"), re.NOFLAG),
     )
 
@@ -229,7 +247,7 @@ def _principals(raw: Any, where: str) -> frozenset[str]:  # noqa: ANN401 - parse
 
 
 _PRINCIPAL = re.compile(
-    r"\*|\d{12}|arn:aws:(iam|sts)::\d{12}:(root|(user|role|assumed-role|service)/[\w+=,.@/-]+)"
+    r"\*|\d{12}|arn:aws:(iam|sts)::\d{12}:(root|(user|role|assumed-role|service)/[\w+=,.@/-]+)", re.ASCII
 )
 
 
@@ -242,5 +260,18 @@ def _strings(raw: Any, what: str) -> list[str]:  # noqa: ANN401 - parsed JSON
 
 def _pattern(wildcards: list[str], flags: re.RegexFlag) -> re.Pattern[str]:
     """One pattern that matches whatever any of the wildcard texts matches."""
-    alternatives = (re.sub(r"(\\\*)+", ".*", re.escape(text)).replace(r"\?", ".") for text in wildcards)
-    return re.compile("|".join(f"(?:{a})" for a in alternatives), flags | re.DOTALL)
+    return re.compile("|".join(f"(?:{_expression(text)})" for text in wildcards), flags | re.DOTALL)
+
+
+def _expression(wildcard: str) -> str:
+    """The regular expression for a wildcard text, without backtracking.
+
+    Between two asterisks the first place where the text fits is always good enough, and the atomic group tells
+    the engine never to look for a second. Plain ``.*`` would try them all: a policy of twenty asterisks could
+    keep a process busy for years.
+    """
+    first, *others = (re.escape(part).replace(r"\?", ".") for part in re.split(r"\*+", wildcard))
+    if not others:
+        return first
+    *middle, last = others
+    return first + "".join(f"(?>.*?{part})" for part in middle) + ".*" + last
