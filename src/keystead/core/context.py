@@ -21,7 +21,10 @@ def canonical(context: Mapping[str, str] | None) -> bytes:
     """The one byte string for ``context``; empty for no context."""
     if not context:
         return b""
-    pairs = sorted((name.encode(), value.encode()) for name, value in context.items())
+    try:
+        pairs = sorted((name.encode(), value.encode()) for name, value in context.items())
+    except UnicodeEncodeError:
+        raise InvalidRequest("The encryption context holds a text that is not Unicode.") from None
     encoded = b"".join(
         b"%b%b%b%b" % (len(name).to_bytes(4, "big"), name, len(value).to_bytes(4, "big"), value)
         for name, value in pairs
