@@ -58,9 +58,13 @@ class Bounded(dict[object, Held]):
 
 
 class Absent(Held):
-    """The knowledge that something does not exist."""
+    """The knowledge that something does not exist, or counts for nothing because of the principal named."""
 
-    __slots__ = ()
+    __slots__ = ("principal",)
+
+    def __init__(self, principal: str = "") -> None:
+        super().__init__()
+        self.principal = principal
 
 
 class Material(Held):
@@ -273,7 +277,8 @@ class WorkingSet:
 
     def changed_since(self, epoch: int) -> frozenset[str] | None:
         """What has changed after ``epoch``, as far as `catch_up` has gone; None: it could be anything."""
-        if epoch < self._recent_from:
+        # A number from the future was given out before a restore: what it stands for is not in this store.
+        if not self._recent_from <= epoch <= self.epoch:
             return None
         newer = takewhile(lambda change: change[0] > epoch, reversed(self._recent))
         return frozenset(ref for _, ref in newer)
@@ -302,7 +307,7 @@ class WorkingSet:
             return Absent()
         principal = view.principal(access_key.principal)
         if principal is None or not principal.enabled:
-            return Absent()
+            return Absent(access_key.principal)
         secret = self._custodian.reveal(
             principal.account, access_key.protected, secret_binding(access_key_id)
         )
@@ -328,11 +333,7 @@ class WorkingSet:
         elif kind == "access-key":
             self._credentials.pop(ref, None)
         elif kind == "principal":
-            gone = [
-                i
-                for i, c in self._credentials.items()
-                if isinstance(c, HeldCredential) and c.identity.arn == ref
-            ]
+            gone = [name for name, held in self._credentials.items() if _principal_of(held) == ref]
             for access_key_id in gone:
                 del self._credentials[access_key_id]
 
@@ -346,6 +347,11 @@ def _refs(loaded: Loaded) -> tuple[str, ...]:
     wanted, found = loaded.wanted, loaded.found
     if wanted.kind == "alias":
         return (f"arn:aws:kms:{wanted.region}:{wanted.account}:{wanted.ref}",)
-    if isinstance(found, HeldCredential):
-        return (wanted.ref, found.identity.arn)
-    return (wanted.ref,)
+    return (wanted.ref, _principal_of(found))
+
+
+def _principal_of(held: Held) -> str:
+    """The ARN of the principal that a credential, or the lack of one, depends on; else empty."""
+    if isinstance(held, HeldCredential):
+        return held.identity.arn
+    return held.principal if isinstance(held, Absent) else ""
