@@ -17,7 +17,7 @@ from keystead.core.ports import Clock, Random
 from keystead.core.seal import SealSlot
 from keystead.custody import seal
 from keystead.custody.seals import SecretSource
-from keystead.service.entry import Entry, encode
+from keystead.service.entry import OK, Entry, encode
 
 LOG: Final = "operator"
 ADD, REMOVE = "keystead:AddSealSlot", "keystead:RemoveSealSlot"
@@ -103,6 +103,7 @@ def _change(
                     tx.put_seal_slot(slot)
                 else:
                     tx.delete_seal_slot(slot.id)
+            entry.outcome = OK
         except KeysteadError as error:
             entry.outcome = error.code
             raise

@@ -7,20 +7,28 @@ read inside the same transaction: what it allows cannot have been revoked before
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from keystead.core.errors import AccessDenied, NotFound, UnknownCredentials
 from keystead.core.key import Alias, Event, Key, Rotation, State, Version, version_binding
 from keystead.core.names import KeyReference
-from keystead.core.policy import Document, Question, Ruling, decide, parse_key_policy
+from keystead.core.policy import (
+    Document,
+    Question,
+    Ruling,
+    decide,
+    parse_identity_policy,
+    parse_key_policy,
+)
 from keystead.core.ports import Custodian, Random, Transaction
-from keystead.core.principal import root_arn
 from keystead.service import marker
 from keystead.service.caller import Caller, Identity, identity_of
 from keystead.service.entry import Entry
 from keystead.service.quotas import Quotas
 
 T = TypeVar("T")
+
+_ANYTHING: Final = parse_identity_policy('{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}')
 
 
 class Desk:
@@ -61,7 +69,10 @@ class Desk:
 
     def allow(self, action: str, resource: str = "*") -> None:
         """Decide an action that involves no key, or raise `AccessDenied`."""
-        self._rule(action, resource, None, "")
+        ruling = decide(self._question(action, resource, None, ""))
+        note(self.entry, ruling)
+        if not ruling.allowed:
+            raise denied(self.caller, action, resource, ruling.reason)
 
     def key(
         self,
@@ -78,10 +89,12 @@ class Desk:
         ``by_key_policy=False`` leaves the decision to the caller's identity policy alone. Only the jobs'
         actions use it: they carry out what the key's own policy allowed when it was asked for.
         """
-        key = self._find(reference, by_alias=by_alias)
-        self.entry.key = key.arn
+        key = self._find(reference, action, by_alias=by_alias)
         policy = parse_key_policy(key.policy) if by_key_policy else None
-        self._rule(action, key.arn, policy, key.account)
+        ruling = decide(self._question(action, key.arn, policy, key.account))
+        note(self.entry, ruling)
+        if not ruling.allowed:
+            raise refused_key(self.caller, action, reference, key.arn, ruling)
         key.after(event)
         return key
 
@@ -145,8 +158,13 @@ class Desk:
         return items[:limit], marker.make(self._marker_key, place, name(items[limit - 1]))
 
     def would_allow(self, policy: Document, action: str, resource: str) -> bool:
-        """Whether the caller could do ``action`` under another key policy."""
-        return decide(self._question(action, resource, policy, self.account)).allowed
+        """Whether another key policy would leave ``action`` to the caller, itself or through the account.
+
+        What the caller's identity policy says does not count: it can be changed without the key's policy (AWS
+        KMS, "Default key policy").
+        """
+        question = replace(self._question(action, resource, policy, self.account), identity_policy=_ANYTHING)
+        return decide(question).allowed
 
     def _current_identity(self) -> Identity:
         """The caller's identity as this transaction sees it.
@@ -165,7 +183,7 @@ class Desk:
             raise UnknownCredentials("The security token included in the request is invalid.")
         return identity_of(principal)
 
-    def _find(self, reference: KeyReference, *, by_alias: bool) -> Key:
+    def _find(self, reference: KeyReference, action: str, *, by_alias: bool) -> Key:
         account, region = reference.account or self.account, reference.region or self.region
         if region != self.region:
             raise NotFound(f"Invalid arn {region}")
@@ -174,16 +192,16 @@ class Desk:
             if not by_alias:
                 raise NotFound(f"Invalid keyId '{reference.name}'")
             alias = self.tx.alias(account, region, reference.name)
-            arn = f"arn:aws:kms:{region}:{account}:{reference.name}"
+            arn = self.entry.subject = f"arn:aws:kms:{region}:{account}:{reference.name}"
             self.refs.append(arn)
             if alias is None:
-                raise unknown(self.caller, account, f"Alias {arn} is not found.")
+                raise unknown_key(self.caller, action, account, arn)
             key_id = alias.key_id
         self.refs.append(key_id)
+        arn = self.entry.key = f"arn:aws:kms:{region}:{account}:key/{key_id}"
         key = self.tx.key(key_id)
         if key is None or key.account != account or key.region != region or key.state is State.DESTROYED:
-            arn = f"arn:aws:kms:{region}:{account}:key/{key_id}"
-            raise unknown(self.caller, account, f"Key '{arn}' does not exist")
+            raise unknown_key(self.caller, action, account, arn)
         return key
 
     def _question(self, action: str, resource: str, policy: Document | None, key_account: str) -> Question:
@@ -197,12 +215,6 @@ class Desk:
             key_account=key_account,
         )
 
-    def _rule(self, action: str, resource: str, policy: Document | None, key_account: str) -> None:
-        ruling = decide(self._question(action, resource, policy, key_account))
-        note(self.entry, ruling)
-        if not ruling.allowed:
-            raise denied(self.caller, action, resource, ruling)
-
 
 def note(entry: Entry, ruling: Ruling) -> None:
     """Write into the entry how it was decided."""
@@ -211,22 +223,39 @@ def note(entry: Entry, ruling: Ruling) -> None:
     entry.statement = ruling.statement
 
 
-def denied(caller: Caller, action: str, resource: str, ruling: Ruling) -> AccessDenied:
+def denied(caller: Caller, action: str, resource: str, reason: str) -> AccessDenied:
     """The refusal, in AWS's words, which say which kind of policy was missing or denied."""
     return AccessDenied(
-        f"User: {caller.identity.arn} is not authorized to perform: {action} on resource: {resource} "
-        f"because {ruling.reason}"
+        f"User: {caller.identity.arn} is not authorized to perform: {action} on resource: {resource} {reason}"
     )
 
 
-def unknown(caller: Caller, account: str, text: str) -> NotFound | AccessDenied:
+def refused_key(
+    caller: Caller, action: str, reference: KeyReference, arn: str, ruling: Ruling
+) -> AccessDenied:
+    """The refusal of a key that exists: with the reason, unless it is another account's."""
+    account = reference.account or caller.identity.account
+    if account == caller.identity.account:
+        return denied(caller, action, arn, ruling.reason)
+    if reference.is_alias:  # which key it leads to is not for a stranger to know
+        arn = f"arn:aws:kms:{caller.region}:{account}:{reference.name}"
+    return denied(caller, action, arn, _STRANGERS_REASON)
+
+
+def unknown_key(caller: Caller, action: str, account: str, arn: str) -> NotFound | AccessDenied:
     """What is said of a key or alias that is not there.
 
     A stranger must not learn which keys another account has: to them, unknown looks like forbidden.
     """
-    if account == caller.identity.account:
-        return NotFound(text)
-    return AccessDenied(
-        f"User: {caller.identity.arn} is not authorized to perform this operation on a resource of "
-        f"{root_arn(account)}"
-    )
+    if account != caller.identity.account:
+        return denied(caller, action, arn, _STRANGERS_REASON)
+    if ":key/" in arn:
+        return NotFound(f"Key '{arn}' does not exist")
+    return NotFound(f"Alias {arn} is not found.")
+
+
+# AWS's words for a foreign key, which leave open what of it is true.
+_STRANGERS_REASON: Final = (
+    "because the resource does not exist in this Region, no resource-based policies allow access, or a "
+    "resource-based policy explicitly denies access"
+)

@@ -33,8 +33,8 @@ from keystead.service.action import Action, Mode
 from keystead.service.actions import ACTIONS
 from keystead.service.caller import Caller
 from keystead.service.commands import Command
-from keystead.service.desk import Desk, denied, note, unknown
-from keystead.service.entry import Entry, encode
+from keystead.service.desk import Desk, denied, note, refused_key, unknown_key
+from keystead.service.entry import OK, Entry, encode
 from keystead.service.openkey import OpenKey
 from keystead.service.quotas import Quotas
 from keystead.service.results import Result
@@ -93,26 +93,23 @@ class Visit:
             raise NotFound(f"Invalid arn {reference.region}")
         key_id = reference.name
         if reference.is_alias:
-            arn = f"arn:aws:kms:{caller.region}:{account}:{key_id}"
+            arn = entry.subject = f"arn:aws:kms:{caller.region}:{account}:{key_id}"
             self.refs.append(arn)
             target = working.alias(reference, account, caller.region)
             if target is None:
-                raise unknown(caller, account, f"Alias {arn} is not found.")
+                raise unknown_key(caller, action, account, arn)
             key_id = target
         self.refs.append(key_id)
         held = working.key(key_id)
         if held is None or held.key.region != caller.region or held.key.account != account:
-            raise unknown(
-                caller, account, f"Key 'arn:aws:kms:{caller.region}:{account}:key/{key_id}' does not exist"
-            )
-        if entry.key:  # ReEncrypt: the first key was the source
-            entry.from_key, entry.from_version = entry.key, entry.version
+            entry.key = f"arn:aws:kms:{caller.region}:{account}:key/{key_id}"
+            raise unknown_key(caller, action, account, entry.key)
         entry.key, entry.version = held.arn, held.version
         # (2) decide.
         ruling = held.rulings.get((identity, action)) or self._decide(held, action)
         note(entry, ruling)
         if not ruling.allowed:
-            raise denied(caller, action, held.arn, ruling)
+            raise refused_key(caller, action, reference, held.arn, ruling)
         # (3) its state, then its usage.
         if not held.usable:
             held.key.after(Event.USE)
@@ -129,7 +126,13 @@ class Visit:
             identity.rulings[action, "*"] = ruling
         note(self.entry, ruling)
         if not ruling.allowed:
-            raise denied(self.caller, action, "*", ruling)
+            raise denied(self.caller, action, "*", ruling.reason)
+
+    def moves(self) -> None:
+        """Note that the key opened so far is the one a ciphertext comes from; the next is where it goes."""
+        entry = self.entry
+        entry.from_key, entry.from_version = entry.key, entry.version
+        entry.key, entry.version = "", 0
 
     def used(self, context: bytes, blob: bytes, version: int) -> None:
         """Note what was sealed or opened: the context, the blob and the key version."""
@@ -203,6 +206,7 @@ class Gate:
         answer = Answer(entry, visit.refs)
         try:
             answer.result = action.run(command, visit)
+            entry.outcome = OK
         except NotLoaded:
             raise
         except KeysteadError as error:
@@ -232,6 +236,7 @@ class Gate:
                 desk = self._desk(caller, tx, entry)  # type: ignore[arg-type]  # READ actions write nothing
                 answer.refs = desk.refs
                 answer.result = action.run(command, desk)
+            entry.outcome = OK
         except KeysteadError as error:
             answer.result = None  # a commit that failed takes the result with it
             _failed(answer, error)
@@ -277,7 +282,7 @@ class Gate:
             raise
         self.working.catch_up()
         epoch = self.working.epoch
-        return [a for a in answers if a.entry.epoch < epoch and self._stale(a)]
+        return [a for a in answers if a.entry.epoch != epoch and self._stale(a)]
 
     def tend(self) -> None:
         """Housekeeping, about once a second: the log's own, then the records that are still owed."""
@@ -302,10 +307,12 @@ class Gate:
             if self.action(command).mode is Mode.WRITE:
                 self.intend(caller, command)
                 self._audit.commit()
-            answer = self.perform(caller, command)
-            self.record(answer)
-            self.settle([answer])
-            return answer
+            while True:
+                answer = self.perform(caller, command)
+                self.record(answer)
+                if not self.settle([answer]):
+                    return answer
+                # It was a READ, and something it rests on has changed since: what is true now?
 
     def _stale(self, answer: Answer) -> bool:
         """Whether something that the answer rests on has changed since it was decided."""
@@ -348,6 +355,9 @@ class Gate:
 
 
 def _failed(answer: Answer, error: KeysteadError) -> None:
+    # The trace and the errors behind it hold the frames they went through, and those hold plaintexts, and the
+    # answer itself: a cycle that would stay until the garbage collector comes by.
+    error.__traceback__ = error.__context__ = error.__cause__ = None
     answer.error = error
     answer.entry.outcome = error.code
     if isinstance(error, InternalError):

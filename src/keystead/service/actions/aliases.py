@@ -95,7 +95,7 @@ def _checked(name: str) -> str:
             "https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html"
         )
     if name.startswith("alias/aws/"):
-        raise Reserved
+        raise Reserved("")  # AWS says no more either
     if not _NAME.fullmatch(name):
         raise InvalidAliasName(f"{name} contains invalid characters for an alias")
     return name

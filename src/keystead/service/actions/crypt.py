@@ -23,10 +23,11 @@ WOULD_SUCCEED = "The request would have succeeded, but the DryRun option is set.
 
 def encrypt(command: c.Encrypt, visit: "Visit") -> Encrypted:
     """Seal a plaintext under the current version of a key."""
+    visit.entry.dry_run = command.dry_run
     context = canonical(command.context)
     key = visit.use(command.key, "kms:Encrypt")
     if command.dry_run:
-        raise _dry(visit)
+        raise DryRun(WOULD_SUCCEED)
     sealed = key.seal(command.plaintext, context)
     visit.used(context, sealed, key.version)
     return Encrypted(key.arn, sealed)
@@ -34,33 +35,41 @@ def encrypt(command: c.Encrypt, visit: "Visit") -> Encrypted:
 
 def decrypt(command: c.Decrypt, visit: "Visit") -> Decrypted:
     """Open a blob with the version that sealed it."""
+    visit.entry.dry_run = command.dry_run
     context = canonical(command.context)
     if command.ciphertext is None:
-        raise _authorized(command.key, "kms:Decrypt", "keyId", visit)
+        if command.key is None:
+            raise InvalidRequest("KeyId is required when the ciphertext is left out.")
+        visit.use(command.key, "kms:Decrypt")
+        raise DryRun(WOULD_SUCCEED)
     parsed = blob.parse(command.ciphertext)
     key = _opener(parsed, command.key, "kms:Decrypt", visit)
     visit.used(context, command.ciphertext, parsed.version)
     plaintext, material_id = key.open(parsed, context)
     if command.dry_run:
-        raise _dry(visit)
+        raise DryRun(WOULD_SUCCEED)
     return Decrypted(key.arn, plaintext, material_id)
 
 
 def re_encrypt(command: c.ReEncrypt, visit: "Visit") -> ReEncrypted:
     """Move a blob under another key or context; the plaintext stays inside."""
+    visit.entry.dry_run = command.dry_run
     source_context, context = canonical(command.source_context), canonical(command.context)
     if command.ciphertext is None:
         if command.source is None:
             raise InvalidRequest("SourceKeyId is required when the ciphertext is left out.")
         visit.use(command.source, "kms:ReEncryptFrom")
-        raise _authorized(command.key, "kms:ReEncryptTo", "destinationKeyId", visit)
+        visit.moves()
+        visit.use(command.key, "kms:ReEncryptTo")
+        raise DryRun(WOULD_SUCCEED)
     parsed = blob.parse(command.ciphertext)
     source = _opener(parsed, command.source, "kms:ReEncryptFrom", visit)
     visit.entry.version = parsed.version
+    visit.moves()
     destination = visit.use(command.key, "kms:ReEncryptTo")
     plaintext, source_material = source.open(parsed, source_context)
     if command.dry_run:
-        raise _dry(visit)
+        raise DryRun(WOULD_SUCCEED)
     sealed = destination.seal(plaintext, context)
     visit.used(context, sealed, destination.version)
     return ReEncrypted(destination.arn, source.arn, sealed, destination.material_id, source_material)
@@ -91,10 +100,11 @@ def _data_key(
     *,
     with_plaintext: bool,
 ) -> DataKey:
+    visit.entry.dry_run = command.dry_run
     context = canonical(command.context)
     key = visit.use(command.key, action)
     if command.dry_run:
-        raise _dry(visit)
+        raise DryRun(WOULD_SUCCEED)
     plaintext = visit.random(command.length)
     sealed = key.seal(plaintext, context)
     visit.used(context, sealed, key.version)
@@ -119,16 +129,3 @@ def _opener(parsed: blob.Blob, named: KeyReference | None, action: str, visit: "
             "The ciphertext refers to a customer master key that does not exist, does not exist in this "
             "region, or you are not allowed to access."
         ) from None
-
-
-def _authorized(named: KeyReference | None, action: str, member: str, visit: "Visit") -> DryRun:
-    """A dry run without a ciphertext: only whether the caller may use the key it named."""
-    if named is None:
-        raise InvalidRequest(f"{member} is required when the ciphertext is left out.")
-    visit.use(named, action)
-    return _dry(visit)
-
-
-def _dry(visit: "Visit") -> DryRun:
-    visit.entry.dry_run = True
-    return DryRun(WOULD_SUCCEED)

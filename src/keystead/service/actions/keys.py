@@ -15,6 +15,7 @@ from keystead.service.results import DeletionScheduled, Done, KeyDescription, Ke
 
 DAY: Final = 86_400.0
 WINDOW_DAYS: Final = range(7, 31)
+AT_ONCE: Final = 100
 
 
 def create_key(command: c.CreateKey, desk: Desk) -> KeyDescription:
@@ -37,6 +38,8 @@ def create_key(command: c.CreateKey, desk: Desk) -> KeyDescription:
     policy = parse_key_policy(key.policy)
     if not command.bypass_lockout_check and not desk.would_allow(policy, "kms:PutKeyPolicy", key.arn):
         raise MalformedPolicy(LOCKED_OUT)
+    if command.tags:  # AWS KMS, "Tagging permissions": tags of a new key need a permission of their own
+        desk.allow("kms:TagResource", key.arn)
     desk.entry.key = key.arn
     desk.save(key)
     version = desk.new_version(key, Rotation.FIRST)
@@ -110,10 +113,13 @@ def destroy_key(command: c.DestroyKey, desk: Desk) -> Done:
         # Before the commit on purpose: if the commit fails, the deletion is due still and is tried again,
         # and erasing what is gone succeeds. The other order could leave material behind for ever.
         desk.custodian.destroy(key.account, version.handle)
-    for alias in desk.tx.aliases(key.account, key.region, key.id, "", desk.quotas.aliases_per_key):
-        desk.tx.delete_alias(alias.account, alias.region, alias.name)
-    for name, _ in desk.tx.tags(key.id, "", desk.quotas.tags_per_key):
-        desk.tx.delete_tag(key.id, name)
+    # All of them, whatever the quotas are by now.
+    while aliases := desk.tx.aliases(key.account, key.region, key.id, "", AT_ONCE):
+        for alias in aliases:
+            desk.tx.delete_alias(alias.account, alias.region, alias.name)
+    while tags := desk.tx.tags(key.id, "", AT_ONCE):
+        for name, _ in tags:
+            desk.tx.delete_tag(key.id, name)
     desk.save(replace(key.after(Event.DESTROY), description=""))
     return Done()
 
