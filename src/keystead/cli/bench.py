@@ -124,6 +124,12 @@ def bench(
             plan, directory or Path(tempfile.gettempdir()), workers=workers, starts=starts, peers=peers
         )
         click.echo(report.as_text())
+        if not report.quiet:
+            click.echo(
+                f"warning: other processes took {report.others:.0%} of the machine meanwhile: measure again "
+                "when it is quiet",
+                err=True,
+            )
         if json_file is not None:
             json_file.write_text(report.as_json())
         if write_docs is not None:

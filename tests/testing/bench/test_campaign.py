@@ -34,6 +34,7 @@ def measure(number: float, errors: int = 0) -> Measure:
         p99_ms=number + 2,
         cpu_us=number + 3,
         generator_us=number + 4,
+        others=number / 1000,
         errors=errors,
         unanswered=errors + 1,
         wrong=errors + 2,
@@ -54,6 +55,7 @@ def test_every_figure_is_measured_for_every_target(mirrors: Mirrors) -> None:
     assert all(len(row.rounds) == PLAN.rounds for row in rows)
     medians = [row.median for row in rows]
     assert sum(m.errors + m.wrong + m.unanswered for m in medians) == 0
+    assert all(0 <= m.others <= 1 for m in medians)
     assert all(m.rate > 0 and m.checked > 0 and m.p99_ms >= m.p50_ms > 0 for m in medians)
     assert heard == [
         f"{operation}: {what}"
@@ -108,6 +110,7 @@ def test_figures_are_medians_and_faults_are_sums() -> None:
         p99_ms=8,
         cpu_us=9,
         generator_us=10,
+        others=0.006,
         errors=1,
         unanswered=4,
         wrong=7,

@@ -11,6 +11,7 @@ from keystead.testing.bench.processes import (
     BenchmarkError,
     Server,
     await_port,
+    busy_seconds,
     cpu_seconds,
     filesystem,
     free_port,
@@ -68,6 +69,12 @@ def test_a_real_process_is_read_as_it_reads_itself() -> None:
         child.communicate()
     assert own >= 0.15
     assert read >= own - 2 / TICKS
+
+
+def test_a_busy_machine_is_seen_and_an_idle_one_too(tmp_path: Path) -> None:
+    """User, nice, system, interrupts and stolen time are somebody's work; idling and waiting are not."""
+    (tmp_path / "stat").write_text("cpu  1 20 300 4000000 5000000 4000 50000 600000 7 8\ncpu0 9 9 9\n")
+    assert busy_seconds(tmp_path) * TICKS == 654_321
 
 
 def test_a_server_is_stopped_in_order(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ GOOD = Measure(
     p99_ms=3.0,
     cpu_us=30.0,
     generator_us=8.0,
+    others=0.02,
     errors=0,
     unanswered=0,
     wrong=0,
@@ -135,6 +136,14 @@ def test_what_went_wrong_is_added_up() -> None:
     """Errors, missing and wrong answers of all rows."""
     bad = replace(GOOD, errors=1, unanswered=2, wrong=4)
     assert report(row("Keystead", GOOD), row("OpenBao", bad)).faults == 7
+
+
+@pytest.mark.parametrize(("shares", "quiet"), [((0.02, 0.05, 0.9), True), ((0.02, 0.2, 0.3), False)])
+def test_a_machine_that_others_use_is_noticed(shares: tuple[float, ...], quiet: bool) -> None:
+    """It is the median round that counts, not a single one."""
+    noticed = report(*(row("Keystead", replace(GOOD, others=share)) for share in shares))
+    assert noticed.quiet is quiet
+    assert f"other processes took {shares[1]:.0%} of the machine" in noticed.as_markdown()
 
 
 def test_the_docs_get_the_block_between_the_markers_and_nothing_else(tmp_path: Path) -> None:

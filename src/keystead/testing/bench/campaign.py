@@ -5,12 +5,14 @@ the same round of the next, and what is compared was measured within seconds of 
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
 from keystead.testing.bench.load import Load, Request, closed, open_loop
+from keystead.testing.bench.processes import busy_seconds
 from keystead.testing.bench.target import PLAINTEXT_BYTES, Target, wrong
 
 Say = Callable[[str], None]
@@ -41,6 +43,7 @@ class Measure:
     p99_ms: float
     cpu_us: float  # of the server's processes, for one good answer
     generator_us: float  # of the generator, the same
+    others: float  # the share of the machine's processor time that neither server nor generator used
     errors: int  # answers other than 200, and connections that broke
     unanswered: int  # in an open loop: due, and not answered in time
     wrong: int  # of the sampled answers: not what they should be
@@ -69,6 +72,7 @@ class Row:
             p99_ms=median(m.p99_ms for m in r),
             cpu_us=median(m.cpu_us for m in r),
             generator_us=median(m.generator_us for m in r),
+            others=median(m.others for m in r),
             errors=sum(m.errors for m in r),
             unanswered=sum(m.unanswered for m in r),
             wrong=sum(m.wrong for m in r),
@@ -149,9 +153,11 @@ def _interleaved(
 def _measure(target: Target, operation: str, send: Send) -> Measure:
     """One round, with requests made for it: signatures age."""
     requests = target.requests(operation, [os.urandom(PLAINTEXT_BYTES) for _ in range(POOL)])
-    before = target.server.cpu_seconds()
+    start, busy, before = time.perf_counter(), busy_seconds(), target.server.cpu_seconds()
     load = send(requests)
     spent = target.server.cpu_seconds() - before
+    others = busy_seconds() - busy - spent - load.cpu_seconds
+    available = (time.perf_counter() - start) * (os.cpu_count() or 1)
     target.server.require_alive()
     done = max(1, load.done)
     return Measure(
@@ -160,6 +166,7 @@ def _measure(target: Target, operation: str, send: Send) -> Measure:
         p99_ms=load.percentile(99) * 1e3,
         cpu_us=spent / done * 1e6,
         generator_us=load.cpu_seconds / done * 1e6,
+        others=min(1.0, max(0.0, others / available)),
         errors=load.errors.total(),
         unanswered=load.unanswered,
         wrong=wrong(target, operation, load.samples),

@@ -91,6 +91,14 @@ def cpu_seconds(root: int, proc: Path = PROC) -> float:
     return sum(t for pid, t in ticks.items() if belongs(pid)) / os.sysconf("SC_CLK_TCK")
 
 
+def busy_seconds(proc: Path = PROC) -> float:
+    """Processor time of the whole machine that somebody has used, a hypervisor's other guests included."""
+    user, nice, system, _idle, _waiting, hard, soft, stolen, *_ = map(
+        int, (proc / "stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return (user + nice + system + hard + soft + stolen) / os.sysconf("SC_CLK_TCK")
+
+
 def free_port() -> int:
     """A TCP port on loopback that nobody listens on at this moment."""
     with socket.socket() as sock:

@@ -14,6 +14,7 @@ VERSION: Final = 1  # of the JSON's form
 BEGIN: Final = "<!-- benchmark: begin -->"
 END: Final = "<!-- benchmark: end -->"
 START_GOAL_SECONDS: Final = 0.7
+QUIET: Final = 0.1  # of the machine's processor time; above, others were at work and the figures suffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,16 @@ class Report:
         return sum(m.errors + m.wrong + m.unanswered for m in medians)
 
     @property
+    def others(self) -> float:
+        """The share of the machine's processor time that others took, in the median round."""
+        return median([row.median.others for row in self.rows])
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the machine was left to the benchmark."""
+        return self.others <= QUIET
+
+    @property
     def ratios(self) -> list[Ratio]:
         """Our figures over the first peer's, where there are goals for them; none without a peer."""
         ours, *peers = self.versions
@@ -104,6 +115,7 @@ class Report:
             "machine": asdict(self.machine),
             "settings": dict(self.settings),
             "targets": dict(self.versions),
+            "others": self.others,
             "start_seconds": list(self.start_seconds),
             "results": [{**asdict(row), "median": asdict(row.median)} for row in self.rows],
             "ratios": [
@@ -131,7 +143,8 @@ class Report:
             f"Measured on {self.date}: {machine.cores} cores of {machine.processor}, "
             f"{machine.memory_gib} GiB, Linux {machine.kernel}, Python {machine.python}, "
             f"data on {machine.filesystem}; {settings['workers']} workers; "
-            f"medians of {settings['rounds']} interleaved rounds of {settings['seconds']:g} s. Versions: "
+            f"medians of {settings['rounds']} interleaved rounds of {settings['seconds']:g} s; "
+            f"other processes took {self.others:.0%} of the machine. Versions: "
             + ", ".join(f"{name} {version}" for name, version in self.versions.items())
             + "."
         )
