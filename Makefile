@@ -91,6 +91,7 @@ docs: install ## build the documentation, strictly, into site/
 pages: install ## draw the pages that are made from the code
 	@$(BIN)/python tools/key_states.py > docs/reference/key-states.md
 	@$(BIN)/python tools/aws_operations.py > docs/reference/aws-kms.md
+	@$(BIN)/python tools/command_line.py > docs/reference/command-line.md
 
 .PHONY: check
 check: lint types floors docs test ## all that a change must pass
