@@ -267,7 +267,6 @@ class _Connection(asyncio.Protocol):
         "_buffer",
         "_ended",
         "_expecting",
-        "_flushing",
         "_head",
         "_keep_alive",
         "_length",
@@ -308,7 +307,6 @@ class _Connection(asyncio.Protocol):
         self._paused = False  # reading, because the client is ahead of the answers
         self._stalled = False  # writing, because the client does not read
         self._ended = False  # the client has said that it will send no more
-        self._flushing = False  # a flush has been asked of the loop
         self._raw: dict[bytes, bytes]
         self._targets: list[bytes]
         self._parser: httptools.HttpRequestParser
@@ -432,9 +430,8 @@ class _Connection(asyncio.Protocol):
         while self._buffer:
             # (1) Enough is owed already: leave the rest where it is, and read no more.
             if self._stalled or len(queue) >= listener.limits.pipelined_requests:
-                if not self._paused:
-                    self._paused = True
-                    self._transport.pause_reading()
+                self._paused = True
+                self._transport.pause_reading()
                 return
             # (2) The head, in one piece.
             if self._phase != _BODY and not self._take_head():
@@ -496,7 +493,7 @@ class _Connection(asyncio.Protocol):
     def _parse_head(self, head: bytes) -> None:
         """Parse and judge one whole head."""
         limits = self._listener.limits
-        parser, raw = self._parser, self._raw
+        parser, raw, targets = self._parser, self._raw, self._targets
         # (1) The grammar is llhttp's.
         try:
             parser.feed_data(head)
@@ -505,13 +502,13 @@ class _Connection(asyncio.Protocol):
             upgrade = True  # there is nothing here to upgrade to: it is a request like any other
             self._renew_parser()
         except httptools.HttpParserError as error:
-            target = self._targets[0] if self._targets else b""
+            target = targets[0] if targets else b""
             self._head = (b"", target, {name.lower(): value for name, value in raw.items()})
             unknown = isinstance(error, httptools.HttpParserInvalidMethodError) and http.names_a_method(head)
             raise http.RefusedError(http.UNKNOWN_METHOD if unknown else http.MALFORMED) from None
         headers = {name.lower(): value for name, value in raw.items()}
         raw.clear()
-        self._head = (parser.get_method(), self._targets.pop(), headers)
+        self._head = (parser.get_method(), targets.pop(), headers)
         # (2) One value for each name, without the white space around it.
         lines = head.count(b"\r\n") - 2
         if lines > limits.header_lines:
@@ -578,14 +575,11 @@ class _Connection(asyncio.Protocol):
             return  # an earlier one is still owed
         if len(queue) > 1:
             # Its neighbours are probably answered in the same turn: then one write serves them all.
-            if not self._flushing:
-                self._flushing = True
-                self._listener.soon(self._flush_soon)
-        elif self._flush():
-            self._pump()
+            self._listener.soon(self._flush_and_go_on)
+        else:
+            self._flush_and_go_on()
 
-    def _flush_soon(self) -> None:
-        self._flushing = False
+    def _flush_and_go_on(self) -> None:
         if self._flush():
             self._pump()
 
