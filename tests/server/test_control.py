@@ -32,6 +32,8 @@ from keystead.observe.metrics import Cell, Outcome, Reason, Slots, State
 from keystead.server import control
 from keystead.server.control import BODY_BYTES, Office, run
 from keystead.service import commands as c
+from keystead.service.action import Action, Mode
+from keystead.service.actions import ACTIONS
 from keystead.service.results import Result
 from keystead.service.workingset import NotLoaded, Wanted
 from keystead.store.memory import Memory
@@ -410,6 +412,24 @@ async def test_a_bug_is_a_silent_500(front: type[Native], operation: str) -> Non
     assert SECRET_TEXT not in bench.said.getvalue() + str(bench.house.entries("control"))
     if front is BrokenReading:
         assert bench.records(answer.headers["x-request-id"]) == [("keystead:ListPrincipals", "", "Internal")]
+
+
+@on_loop
+async def test_a_bug_in_an_action_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the gate met is told to the operator like any other bug, and to nobody else."""
+    bench = Bench()
+
+    def broken(_command: object, _desk: object) -> Result:
+        raise ValueError(SECRET_TEXT)
+
+    monkeypatch.setitem(ACTIONS, c.ListPrincipals, Action("keystead:ListPrincipals", Mode.READ, broken))
+    answer = await bench.post("ListPrincipals")
+
+    assert (answer.status_code, answer.json()) == (500, {"code": "Internal"})
+    assert bench.slots.read(1, Cell.FAULTS) == 1
+    told = json.loads(bench.said.getvalue())
+    assert (told["error"], told["file"]) == ("ValueError", __file__)
+    assert SECRET_TEXT not in bench.said.getvalue() + str(bench.house.entries("control"))
 
 
 class NeverLoaded(Native):

@@ -715,6 +715,8 @@ async def test_a_bug_in_an_action_is_a_silent_500(monkeypatch: pytest.MonkeyPatc
         (record,) = exchange.records
         assert (record.outcome, record.detail) == ("Internal", "ValueError")
         assert bench.count(operation, Outcome.INTERNAL) == 1
+        assert [str(fault) for fault in bench.faults] == [SECRET_TEXT]  # the operator hears of it, once
+        bench.faults.clear()
 
 
 @on_loop

@@ -149,7 +149,7 @@ class Office:
     def _request(self) -> str:
         return f"ctl-{self._random(12).hex()}"
 
-    def _fault(self, fault: Exception) -> InternalError:
+    def _fault(self, fault: BaseException) -> InternalError:
         """Tell the operator of a bug; its text stays here."""
         self._cells[Cell.FAULTS] += 1
         self._log.fault("a request met a bug", fault)
@@ -163,6 +163,9 @@ class Office:
         return self._failed("Unknown", request, error)
 
     def _failed(self, operation: str, request: str, error: KeysteadError) -> Reply:
+        if isinstance(error, InternalError) and error.__cause__ is not None:  # a bug in an action
+            self._fault(error.__cause__)
+            error.__cause__ = None
         outcome = Outcome.INTERNAL if isinstance(error, InternalError) else OUTCOME_OF[error.kind]
         self._cells[self._slots.request_cell(operation) + outcome] += 1
         status, body = self._front.write_error(error)

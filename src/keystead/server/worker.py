@@ -248,6 +248,9 @@ class Worker:
 
     def _reply(self, one: Waiting) -> None:
         error, asked = one.answer.error, one.asked
+        if isinstance(error, InternalError) and error.__cause__ is not None:  # a bug in an action
+            self._on_fault(error.__cause__)
+            error.__cause__ = None
         if error is not None or asked is None:
             self._reply_error(one.exchange, one.request, error or InternalError("no answer"), asked)
             return

@@ -24,7 +24,14 @@ from hashlib import sha256
 from typing import Final
 
 from keystead.core.context import digest
-from keystead.core.errors import AuditUnavailable, KeysteadError, Kind, NotFound
+from keystead.core.errors import (
+    AuditUnavailable,
+    DataDamaged,
+    KeysteadError,
+    Kind,
+    NotFound,
+    StoreUnavailable,
+)
 from keystead.core.key import Event
 from keystead.core.names import KeyReference
 from keystead.core.policy import Document, Question, Ruling, decide
@@ -41,10 +48,12 @@ from keystead.service.results import Result
 from keystead.service.workingset import HeldKey, NotLoaded, WorkingSet
 
 RULINGS_KEPT: Final = 4096  # remembered decisions for one key or identity
+MOST_TRIES: Final = 8  # of one question, by `ask`: more means that what it rests on changes all the time
+DETAIL_CHARACTERS: Final = 1000
 
 
 class InternalError(KeysteadError):
-    """A bug of ours; its text stays inside."""
+    """A bug of ours; its text stays inside. The cause, if any, is for who reports faults to the operator."""
 
     kind, code = Kind.UNAVAILABLE, "Internal"
 
@@ -212,7 +221,7 @@ class Gate:
         except KeysteadError as error:
             _failed(answer, error)
         except Exception as error:  # noqa: BLE001 - a bug must still be recorded and answered
-            _failed(answer, InternalError(type(error).__name__))
+            _bug(answer, error)
         self._audit.append(encode(entry))
         return answer
 
@@ -242,7 +251,7 @@ class Gate:
             _failed(answer, error)
         except Exception as error:  # noqa: BLE001 - a bug must still be recorded and answered
             answer.result = None
-            _failed(answer, InternalError(type(error).__name__))
+            _bug(answer, error)
         if action.mode is Mode.WRITE:
             entry.stage = "outcome"
             answer.refs = []  # it was decided and done in one serial transaction: nothing to check again
@@ -307,12 +316,19 @@ class Gate:
             if self.action(command).mode is Mode.WRITE:
                 self.intend(caller, command)
                 self._audit.commit()
-            while True:
+            for _ in range(MOST_TRIES):
                 answer = self.perform(caller, command)
                 self.record(answer)
-                if not self.settle([answer]):
+                try:
+                    withheld = self.settle([answer])
+                except StoreUnavailable:
+                    if answer.refs:
+                        raise
+                    withheld = ()  # a change is done and on record, and rests on nothing
+                if not withheld:
                     return answer
                 # It was a READ, and something it rests on has changed since: what is true now?
+            raise StoreUnavailable("What this request needs keeps changing: try again later.")
 
     def _stale(self, answer: Answer) -> bool:
         """Whether something that the answer rests on has changed since it was decided."""
@@ -360,5 +376,11 @@ def _failed(answer: Answer, error: KeysteadError) -> None:
     error.__traceback__ = error.__context__ = error.__cause__ = None
     answer.error = error
     answer.entry.outcome = error.code
-    if isinstance(error, InternalError):
-        answer.entry.detail = str(error)
+    if isinstance(error, InternalError | DataDamaged):  # what only the operator can mend
+        answer.entry.detail = str(error)[:DETAIL_CHARACTERS]
+
+
+def _bug(answer: Answer, error: Exception) -> None:
+    internal = InternalError(type(error).__name__)
+    _failed(answer, internal)
+    internal.__cause__ = error  # who reports it to the operator lets go of it
