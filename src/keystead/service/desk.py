@@ -90,6 +90,8 @@ class Desk:
         actions use it: they carry out what the key's own policy allowed when it was asked for.
         """
         key = self._find(reference, action, by_alias=by_alias)
+        if not by_key_policy and key.account != self.account:  # an identity policy alone does not reach there
+            raise unknown_key(self.caller, action, key.account, key.arn)
         policy = parse_key_policy(key.policy) if by_key_policy else None
         ruling = decide(self._question(action, key.arn, policy, key.account))
         note(self.entry, ruling)

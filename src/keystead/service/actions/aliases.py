@@ -30,7 +30,7 @@ def create_alias(command: c.CreateAlias, desk: Desk) -> Done:
     name = _checked(command.name)
     desk.entry.subject = desk.alias_arn(name)
     desk.allow("kms:CreateAlias", desk.alias_arn(name))
-    key = desk.key(_target(command.key), Event.CONFIGURE, "kms:CreateAlias")
+    key = desk.key(_target(command.key, desk), Event.CONFIGURE, "kms:CreateAlias")
     if desk.alias_of(name) is not None:
         raise AlreadyExists(f"An alias with the name {desk.alias_arn(name)} already exists")
     _room(desk, key.id)
@@ -54,7 +54,7 @@ def update_alias(command: c.UpdateAlias, desk: Desk) -> Done:
     desk.allow("kms:UpdateAlias", desk.alias_arn(name))
     alias = _existing(desk, name)
     desk.key(KeyReference(alias.key_id), Event.READ, "kms:UpdateAlias")
-    key = desk.key(_target(command.key), Event.CONFIGURE, "kms:UpdateAlias")
+    key = desk.key(_target(command.key, desk), Event.CONFIGURE, "kms:UpdateAlias")
     if key.id != alias.key_id:
         _room(desk, key.id)
     desk.tx.put_alias(replace(alias, key_id=key.id, updated=desk.now))
@@ -101,9 +101,12 @@ def _checked(name: str) -> str:
     return name
 
 
-def _target(reference: KeyReference) -> KeyReference:
+def _target(reference: KeyReference, desk: Desk) -> KeyReference:
     if reference.is_alias:
         raise InvalidRequest("Aliases must refer to keys. Not aliases")
+    if reference.account not in ("", desk.account):
+        # Whatever a foreign key's policy allows: a name in this account never leads into another one.
+        raise InvalidRequest("An alias and its key must be in the same account")
     return reference
 
 
