@@ -93,3 +93,10 @@ def test_the_digest_is_sha_256_of_the_bytes_and_empty_for_none() -> None:
     data = canonical({"tenant": "7"})
     assert digest(data) == sha256(data).hexdigest()
     assert digest(canonical(None)) == ""
+
+
+@pytest.mark.parametrize("context", [{"\ud800": ""}, {"tenant": "\udfff"}])
+def test_a_context_that_is_not_unicode_is_refused(context: dict[str, str]) -> None:
+    """Half a surrogate pair has no UTF-8, so nothing could be bound to it."""
+    with pytest.raises(InvalidRequest, match="not Unicode"):
+        canonical(context)
