@@ -17,11 +17,14 @@ from keystead.core.ports import Store
 from keystead.core.principal import AccessKey, Principal, secret_binding, service_arn, user_arn
 from keystead.crypto.secret import Secret
 from keystead.custody.software import SoftwareCustodian
+from keystead.service.action import Mode
 from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller, identity_of
+from keystead.service.commands import Command
 from keystead.service.entry import Entry, decode
-from keystead.service.gate import Gate
+from keystead.service.gate import MOST_TRIES, Answer, Gate
 from keystead.service.quotas import Quotas
+from keystead.service.workingset import NotLoaded
 from keystead.store.memory import Memory
 from keystead.testing.audit import AuditBench, TurnedClock
 
@@ -96,6 +99,21 @@ class Installation:
         if principal is None:
             raise LookupError(arn)
         return Caller(identity_of(principal), request=request, region=region, auth="internal")
+
+    def ask(self, gate: Gate, command: Command, caller: Caller | None = None) -> Answer:
+        """Everything a server does for one command: load, run, record, settle, and again while it is withheld."""
+        caller = caller or self.caller(f"ask-{self.random(8).hex()}")
+        if gate.action(command).mode is not Mode.HOT:
+            return gate.ask(caller, command)
+        for _ in range(MOST_TRIES):
+            try:
+                answer = gate.handle(caller, command)
+            except NotLoaded as missing:
+                gate.working.admit(gate.working.load(missing.wanted))
+            else:
+                if not gate.settle([answer]):
+                    return answer
+        raise LookupError("it is never loaded, or withheld again and again")
 
     def entries(self, slot: str = "w0") -> Sequence[Entry]:
         """What is durable in a process's log, without the log's own notices."""

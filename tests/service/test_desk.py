@@ -1,0 +1,1 @@
+"""What a transaction checks before an action may touch anything."""

@@ -1,0 +1,58 @@
+"""What the jobs find to ask for."""
+
+from keystead.core.key import State
+from keystead.core.names import KeyReference
+from keystead.core.principal import service_arn
+from keystead.service import commands as c
+from keystead.service.due import Due, due
+from keystead.service.results import KeyDescription
+from keystead.testing.installation import ACCOUNT, REGION, Installation
+
+DAY = 86_400
+
+
+def test_only_what_is_due_is_found_the_longest_overdue_first() -> None:
+    """Deletions before rotations, each in the order of their dates, at most as many as asked for."""
+    house = Installation()
+    gate = house.gate("w0")
+    ids = []
+    for number in range(5):
+        made = house.ask(gate, c.CreateKey()).outcome()
+        assert isinstance(made, KeyDescription)
+        ids.append(made.key.id)
+        key = KeyReference(made.key.id)
+        house.clock.time += 1
+        command: c.Command = c.EnableKeyRotation(key, 90) if number < 3 else c.ScheduleKeyDeletion(key, 7)
+        house.ask(gate, command).outcome()
+    assert due(house.store, house.clock.now(), 10) == []
+    house.clock.time += 8 * DAY
+    assert [d.key_id for d in due(house.store, house.clock.now(), 10)] == ids[3:]
+    house.clock.time += 90 * DAY
+    found = due(house.store, house.clock.now(), 2)
+    assert [d.key_id for d in found] == [*ids[3:], *ids[:2]]
+    assert found[0] == Due(REGION, ids[3], c.DestroyKey(KeyReference(ids[3])))
+    assert found[2] == Due(REGION, ids[0], c.RotateKeyAutomatically(KeyReference(ids[0])))
+
+
+def test_what_is_found_is_done_by_the_gate_and_is_due_no_more() -> None:
+    """The jobs' own principal asks, the gate decides and records, and the next look finds nothing."""
+    house = Installation()
+    gate = house.gate("w0")
+    for command in (c.ScheduleKeyDeletion, c.EnableKeyRotation):
+        made = house.ask(gate, c.CreateKey()).outcome()
+        assert isinstance(made, KeyDescription)
+        house.ask(gate, command(KeyReference(made.key.id))).outcome()
+    house.clock.time += 400 * DAY
+    for number, each in enumerate(due(house.store, house.clock.now(), 10)):
+        caller = house.caller(f"job-{number}", arn=service_arn(ACCOUNT, "jobs"), region=each.region)
+        house.ask(gate, each.command, caller).outcome()
+    assert due(house.store, house.clock.now(), 10) == []
+    with house.store.view() as view:
+        states = {key.state for key in view.keys(ACCOUNT, REGION, "", 10)}
+    assert states == {State.ENABLED}
+    assert [
+        e.outcome for e in house.entries() if e.action.startswith("keystead:") and e.stage == "outcome"
+    ] == [
+        "Success",
+        "Success",
+    ]

@@ -1,0 +1,1 @@
+"""The gate: one way in, nothing out without its record."""
