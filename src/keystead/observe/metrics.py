@@ -182,7 +182,7 @@ class Slots:
         # Aligned 64-bit cells are written and read whole, so a reader never sees half an addition.
         self._cells = memoryview(memory).cast("Q")
 
-    def cells(self, slot: int) -> memoryview[int]:
+    def cells(self, slot: int) -> "memoryview[int]":
         """The row of a process: add to the cells that `Cell` and `request_cell` name."""
         return self._cells[slot * self._width : (slot + 1) * self._width]
 
