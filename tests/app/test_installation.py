@@ -200,6 +200,26 @@ def test_a_post_finishes_what_a_crash_has_interrupted(installation: Installation
     assert (outcome.request, outcome.stage, outcome.outcome) == ("lost", "outcome", "Interrupted")
 
 
+def test_logs_that_no_process_owns_any_more_are_finished_as_well(installation: Installation) -> None:
+    """When there are fewer workers than before a crash, the logs of the others get their outcomes too."""
+    post = installation.post("w0")
+    post.gate.perform(admin(installation, "made"), c.CreateKey())
+    post.close()
+    with closing(installation.log("w7")) as log:
+        for request in ("made", "lost"):
+            log.append(encode(Entry(action="kms:CreateKey", request=request, stage="intent", v=1)))
+    with closing(installation.log("w8")) as used:
+        installation.finish_others(["w0", "control"])  # one that is in use is left to its user
+        assert used.size == 0
+
+    outcomes = [entry for entry in entries(installation.config, "w7") if entry.stage == "outcome"]
+
+    assert [(entry.request, entry.outcome) for entry in outcomes] == [
+        ("made", "Success"),
+        ("lost", "Interrupted"),
+    ]
+
+
 def test_jobs_ask_as_a_principal_of_their_own(installation: Installation) -> None:
     """Planned work has an identity with a policy; without it the store is damaged."""
     post = installation.post("control")

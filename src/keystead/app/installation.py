@@ -13,9 +13,9 @@ key that makes pagination markers. All of it is stored in one transaction, or no
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -26,7 +26,7 @@ from keystead import custody, store
 from keystead.audit.disk import LocalDisk
 from keystead.audit.log import Log, Notice
 from keystead.config import DATABASE, Config
-from keystead.core.errors import ConfigError, DataDamaged
+from keystead.core.errors import AuditUnavailable, ConfigError, DataDamaged
 from keystead.core.key import binding
 from keystead.core.ports import Clock, Custodian, Random, Store
 from keystead.core.principal import AccessKey, Principal, secret_binding, service_arn, user_arn
@@ -265,6 +265,22 @@ class Installation:
                 for outcome in resolve(intents, view, self.clock.now()):
                     log.append(encode(outcome))
             log.commit()
+
+    def finish_others(self, slots: Collection[str]) -> None:
+        """Do the same in the logs that no process of these names will own, while the store still remembers.
+
+        There are such logs when there were more workers once. One that is in use is looked after by its user.
+        """
+        audit = self.config.audit
+        names = sorted(path.name for path in audit.iterdir() if path.is_dir()) if audit.is_dir() else []
+        for name in names:
+            if name not in slots:
+                with (
+                    suppress(AuditUnavailable),
+                    closing(self.log(name)) as log,
+                    closing(store.connect(self.config.store, now=self.clock.now)) as opened,
+                ):
+                    self.finish(log, opened)
 
     def post(self, slot: str) -> "Post":
         """What the process of that name works with. Made on the thread that will use the gate."""

@@ -71,6 +71,7 @@ def run(installation: Installation, log: Log, ready: Callable[[int, int], None])
         sockets = [held.enter_context(sock) for sock in _bind(config.listen, config.workers)]
         (control_socket,) = [held.enter_context(sock) for sock in _bind(config.control, 1)]
         children = _children(installation, sockets, control_socket, certificates, log)
+        installation.finish_others([child.name for child in children])
         ready(sockets[0].getsockname()[1], control_socket.getsockname()[1])
         timing = Timing(drain_seconds=config.limits.drain_seconds + 2.0)
         return Supervisor(children, log, timing).run()
