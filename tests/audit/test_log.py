@@ -570,6 +570,7 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path) -> 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_many_killed_processes_lose_nothing(tmp_path: Path) -> None:
     """The same two hundred times, all on one log."""
     _kill_writers(tmp_path / "audit" / "w0", 200)
