@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from keystead.core.errors import (
     AuditUnavailable,
@@ -65,12 +66,14 @@ class Intercepted(Memory):
         self.on_commit: Callable[[], None] = lambda: None
         self.on_view: Callable[[], None] = lambda: None
 
+    @override
     @contextmanager
     def transact(self, request: str) -> Iterator[Transaction]:
         with super().transact(request) as tx:
             yield tx
             self.on_commit()
 
+    @override
     @contextmanager
     def view(self) -> Iterator[Any]:
         with super().view() as view:
@@ -91,7 +94,7 @@ def buggy(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(command: c.Command, _: object) -> object:
         raise ZeroDivisionError(CANARIES[0])
 
-    rows = {
+    rows: dict[type[c.Command], Action] = {
         c.GenerateRandom: Action("kms:GenerateRandom", Mode.HOT, run),
         c.ListKeys: Action("kms:ListKeys", Mode.READ, run),
         c.CreateKey: Action("kms:CreateKey", Mode.WRITE, run),
@@ -206,9 +209,9 @@ def test_a_log_that_fails_at_commit_lets_nothing_leave(bench: ServiceBench) -> N
     for command in (c.Encrypt(key, b"x"), c.GenerateRandom(8)):
         with pytest.raises(AuditUnavailable):
             bench.handle(bench.caller(), command)
-    for command in (c.DisableKey(key), c.DescribeKey(key)):
+    for change_or_look in (c.DisableKey(key), c.DescribeKey(key)):
         with pytest.raises(AuditUnavailable):
-            bench.do(command)
+            bench.do(change_or_look)
     with pytest.raises(AuditUnavailable):
         bench.gate.refuse(Entry(), DryRun())
 
@@ -441,7 +444,7 @@ def test_an_answer_that_rests_on_what_changed_does_not_leave(
     by_alias = bench.handle(caller, c.Encrypt(KeyReference("alias/app", is_alias=True), b"x"))
     unrelated = bench.handle(bench.caller(), c.Encrypt(other, b"x"))
     change(there, key)
-    assert by_alias.outcome()  # it had been allowed
+    assert by_alias.error is None  # it had been allowed
 
     assert bench.gate.settle([by_alias, unrelated]) == [by_alias]
 
@@ -583,6 +586,14 @@ def test_remembered_decisions_are_bounded(bench: ServiceBench, monkeypatch: pyte
     held = bench.gate.working.key(key.name)
     assert held is not None
     assert len(held.rulings) == 2
+
+
+def test_a_decision_without_a_key_is_remembered(bench: ServiceBench) -> None:
+    """Asked again by the same identity it is the same, and every record says how it was decided."""
+    caller = bench.caller()
+    answers = [bench.answer(c.GenerateRandom(8), caller) for _ in range(2)]
+    assert [(a.entry.decision, a.entry.statement) for a in answers] == [("Allow", "All")] * 2
+    assert list(caller.identity.rulings) == [("kms:GenerateRandom", "*")]
 
 
 def test_a_remembered_decision_goes_with_what_it_was_made_from(bench: ServiceBench) -> None:

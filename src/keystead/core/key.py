@@ -95,7 +95,7 @@ class Key:
         try:
             state = TRANSITIONS[self.state, event]
         except KeyError:
-            raise self._refusal(event) from None
+            raise self.refusal(event) from None
         return self if state is self.state else replace(self, state=state)
 
     def wrong_usage(self, action: str) -> InvalidKeyUsage:
@@ -103,7 +103,7 @@ class Key:
         operation = action.removeprefix("kms:")
         return InvalidKeyUsage(f"{self.arn} key usage is {self.usage} which is not valid for {operation}.")
 
-    def _refusal(self, event: Event) -> KeysteadError:
+    def refusal(self, event: Event) -> KeysteadError:
         """The error for a move that is not in the table, in AWS's words."""
         if self.state is State.DESTROYED:
             return NotFound(f"Key '{self.arn}' does not exist")

@@ -121,7 +121,7 @@ class Visit:
             raise refused_key(caller, action, reference, held.arn, ruling)
         # (3) its state, then its usage.
         if not held.usable:
-            held.key.after(Event.USE)
+            raise held.key.refusal(Event.USE)
         if held.key.usage != usage:
             raise held.key.wrong_usage(action)
         return OpenKey(held, working)

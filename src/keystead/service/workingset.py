@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from keystead.core import blob
 from keystead.core.errors import DataDamaged
-from keystead.core.key import Key, State, version_binding
+from keystead.core.key import TRANSITIONS, Event, Key, State, version_binding
 from keystead.core.names import KeyReference
 from keystead.core.policy import Document, Ruling, parse_key_policy
 from keystead.core.ports import Cipher, Custodian, Store, View
@@ -103,7 +103,7 @@ class HeldKey(Held):
         self.cipher = current.cipher
         self.material_id = current.material_id
         self.header = blob.header(key.id, key.current_version)
-        self.usable = key.state is State.ENABLED
+        self.usable = (key.state, Event.USE) in TRANSITIONS
         self.older = Bounded(VERSIONS_OF_ONE_KEY)  # version number -> Material
         self.rulings: dict[tuple[Identity, str], Ruling] = {}
 
