@@ -253,6 +253,7 @@ def test_tiles_have_the_specification_s_paths(path: str, expected: str) -> None:
         ("o\n0\n", "three lines"),
         ("o\n0\nroot\nextension\n", "three lines"),
         ("o\n0\n????\n", "malformed"),
+        ("o\n0\n\u00e9\n", "malformed"),
         ("o\n0\nAAAA\n", "malformed"),
         ("o\n01\n" + "A" * 43 + "=\n", "malformed"),
         ("o\n-1\n" + "A" * 43 + "=\n", "malformed"),

@@ -92,6 +92,8 @@ def test_a_good_signature_does_not_excuse_a_bad_one() -> None:
         (b"text\n\n\xe2\x80\x94 name\n", "malformed"),
         (b"text\n\n\xe2\x80\x94 name ????\n", "malformed"),
         (b"text\n\n\xe2\x80\x94 name AAAA\n", "malformed"),
+        ("text\n\n\u2014 name \u00e9AAAAAAA\n".encode(), "malformed"),
+        (NOTE.replace(b"yaQM=", b"yaQN="), "malformed"),
         (b"text\n\n- name AAAAAAAA\n", "malformed"),
         (b"x" * (2 << 20), "too long"),
     ],
@@ -121,6 +123,7 @@ def test_names_that_no_key_may_have(name: str) -> None:
     [
         ("example.com/foo", "name\\+hash\\+base64"),
         ("example.com/foo+530d903a+????", "name\\+hash\\+base64"),
+        ("example.com/foo+530d903a+\u00e9", "name\\+hash\\+base64"),
         ("example.com/foo+530d903a+" + base64.b64encode(b"\x02" + bytes(32)).decode(), "not an Ed25519 key"),
         ("example.com/foo+530d903a+" + base64.b64encode(b"\x01" + bytes(31)).decode(), "not an Ed25519 key"),
         (VKEY.replace("530d903a", "530d903b"), "damaged"),
