@@ -244,7 +244,7 @@ class Installation:
         )
 
     def log(self, slot: str, helper: Executor | None = None) -> Log:
-        """The audit log of one process; recovers what a crash has left. ``helper`` has one thread."""
+        """The audit log of one process; recovers what a crash has left. ``helper`` has two threads."""
         signer = _signer(self.instance, self._signing_key)
         return Log.open(
             self.config.audit / slot,
@@ -285,7 +285,7 @@ class Installation:
     def post(self, slot: str) -> "Post":
         """What the process of that name works with. Made on the thread that will use the gate."""
         opened = store.connect(self.config.store, now=self.clock.now)
-        log = self.log(slot, ThreadPoolExecutor(1, thread_name_prefix="audit"))
+        log = self.log(slot, ThreadPoolExecutor(2, thread_name_prefix="audit"))
         self.finish(log, opened)
         limits = self.config.limits
         gate = Gate(
