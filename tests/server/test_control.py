@@ -422,7 +422,8 @@ async def test_a_bug_in_an_action_is_reported(monkeypatch: pytest.MonkeyPatch) -
     def broken(_command: object, _desk: object) -> Result:
         raise ValueError(SECRET_TEXT)
 
-    monkeypatch.setitem(ACTIONS, c.ListPrincipals, Action("keystead:ListPrincipals", Mode.READ, broken))
+    listing: type[c.Command] = c.ListPrincipals
+    monkeypatch.setitem(ACTIONS, listing, Action("keystead:ListPrincipals", Mode.READ, broken))
     answer = await bench.post("ListPrincipals")
 
     assert (answer.status_code, answer.json()) == (500, {"code": "Internal"})
