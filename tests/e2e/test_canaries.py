@@ -9,6 +9,7 @@ import base64
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -166,4 +167,8 @@ def files(service: Any) -> dict[str, bytes]:
     data: Path = service.data
     names = [path for path in data.rglob("*") if path.is_file() and path.suffix != ".key"]
     assert {"keystead.db", "checkpoint"} <= {path.name for path in names}
-    return {str(path): path.read_bytes().rstrip(b"\0") for path in [*names, service.log_file]}
+    found = {}
+    for path in [*names, service.log_file]:
+        with suppress(FileNotFoundError):  # a tile gets its name, or goes, while we look
+            found[str(path)] = path.read_bytes().rstrip(b"\0")
+    return found
