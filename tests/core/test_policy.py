@@ -468,7 +468,8 @@ wildcards = st.one_of(
     st.sampled_from([*ACTIONS, "*", "kms:*", "KMS:?ncrypt", "*crypt*", KEY, OTHER, f"{KEY[:-4]}????"]),
     st.text("kms:EncrypDt*?\\.+1/\u017f\u212a", min_size=1, max_size=6),
 )
-some_wildcards = st.one_of(wildcards, st.lists(wildcards, min_size=1, max_size=3))
+# Every other one matches all, or few questions would hang on who is named where.
+some_wildcards = st.one_of(st.just("*"), st.just("*"), wildcards, st.lists(wildcards, min_size=1, max_size=3))
 principals = st.sampled_from([ALICE, BOB, CAROL, ROOT, HERE, THERE, f"arn:aws:iam::{THERE}:root", "*"])
 identity_statements = st.fixed_dictionaries(
     {
@@ -494,7 +495,7 @@ def documents(statements: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
     return st.builds(lambda found: {"Version": "2012-10-17", "Statement": found}, some)
 
 
-@settings(max_examples=2500)
+@settings(max_examples=2000)
 @given(
     st.none() | documents(key_statements),
     st.none() | documents(identity_statements),
