@@ -267,11 +267,12 @@ def test_which_resources_a_wildcard_matches(resource: str | list[str], matches: 
 
 
 @pytest.mark.parametrize(
-    "wildcard", ["*?" * 200 + "!", "*0" * 100 + "!", "*" * 4000 + "!", "?*" * 100 + "x" + "*a" * 99 + "!"]
+    "wildcard", ["*?" * 30 + "!", "*0" * 20 + "!", "*" * 4000 + "!", "?*" * 20 + "0" + "*0" * 15 + "!"]
 )
 def test_no_wildcard_keeps_a_worker_busy(wildcard: str) -> None:
     """Many asterisks cost no more than their number: the first fit of each is kept."""
-    # Backtracking would take longer than the universe has, and so than this test may.
+    # Backtracking would take longer than the universe has, and so than this test may. The resource is longer
+    # than each wildcard's letters, or the engine would see at once that nothing can match.
     assert not asked([of_key("*", Resource=wildcard)], [], resource=KEY + "0" * 40).allowed
 
 

@@ -431,3 +431,15 @@ def test_a_stranger_cannot_tell_forbidden_from_unknown(bench: ServiceBench) -> N
         f"resource: arn:aws:kms:{REGION}:{ACCOUNT}:it because the resource does not exist in this Region, no "
         f"resource-based policies allow access, or a resource-based policy explicitly denies access"
     )
+
+
+def test_an_id_alone_is_looked_for_in_the_callers_account(bench: ServiceBench) -> None:
+    """Another account's key is unknown by its id, even where its policy would let the caller in."""
+    policy = '{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}}'
+    key = bench.key(c.CreateKey(policy=policy))
+    stranger = bench.caller()
+    stranger.identity.account, stranger.identity.arn = "999988887777", "arn:aws:iam::999988887777:user/eve"
+    arn = f"arn:aws:kms:{REGION}:999988887777:key/{key.name}"
+    assert bench.refusal(c.Encrypt(key, PLAINTEXT), stranger) == f"NotFound: Key '{arn}' does not exist"
+    by_arn = KeyReference(key.name, account=ACCOUNT, region=REGION)
+    assert bench.do(c.Encrypt(by_arn, PLAINTEXT), stranger).key == key_arn(key)

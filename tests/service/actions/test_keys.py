@@ -382,6 +382,14 @@ def test_many_aliases_and_tags_go_with_their_key(bench: ServiceBench) -> None:
         assert view.tags(key.name, "", 10) == []
 
 
+def test_a_destroyed_key_is_unknown_to_everybody(bench: ServiceBench) -> None:
+    """Also to who may do nothing: there is nothing left to be forbidden."""
+    key = in_state(bench, State.DESTROYED)
+    for who in ("admin", "mallory"):
+        told = bench.refusal(c.DescribeKey(key), who)
+        assert told == f"NotFound: Key '{key_arn(key)}' does not exist"
+
+
 def test_the_jobs_are_asked_by_their_own_policy_alone(bench: ServiceBench) -> None:
     """A key whose policy names nobody but its owner is destroyed as it was asked for."""
     policy = (
