@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from keystead.app.sealing import ADD, REMOVE
 from keystead.audit.log import Event
 from keystead.service.entry import OK, Entry
 from keystead.service.recovery import INTERRUPTED
@@ -35,4 +36,4 @@ def test_the_example_on_the_page_is_an_entry(page: str) -> None:
 def test_the_page_names_what_the_log_and_a_recovery_write(page: str) -> None:
     """Whoever finds such an entry finds out what it is."""
     names = [f"keystead:Audit{event.capitalize()}" for event in Event]
-    assert [name for name in [*names, INTERRUPTED] if f"`{name}`" not in page] == []
+    assert [name for name in [*names, ADD, REMOVE, "keystead:Init", INTERRUPTED] if f"`{name}`" not in page] == []
