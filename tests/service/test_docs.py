@@ -36,4 +36,6 @@ def test_the_example_on_the_page_is_an_entry(page: str) -> None:
 def test_the_page_names_what_the_log_and_a_recovery_write(page: str) -> None:
     """Whoever finds such an entry finds out what it is."""
     names = [f"keystead:Audit{event.capitalize()}" for event in Event]
-    assert [name for name in [*names, ADD, REMOVE, "keystead:Init", INTERRUPTED] if f"`{name}`" not in page] == []
+    assert [
+        name for name in [*names, ADD, REMOVE, "keystead:Init", INTERRUPTED] if f"`{name}`" not in page
+    ] == []
