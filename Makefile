@@ -20,10 +20,12 @@ help: ## print these targets
 .PHONY: install
 install: $(STAMP) ## make .venv with the locked dependencies and this checkout (quick when it is there)
 
+# The lock names everything, so nothing is resolved here: `--no-deps` also keeps pip from asking for the newest
+# release of what it knows as an extra (`coverage[toml]`) although the lock has pinned it.
 $(STAMP): requirements/dev.txt pyproject.toml tools/make_venv.sh
 	@test -x $(BIN)/python -a -x $(BIN)/pip || tools/make_venv.sh $(VENV) $(PYTHON)
 	@echo "installing the locked dependencies into $(VENV) (a minute or so the first time)"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -32,7 +34,7 @@ install-bench: $(VENV)/.installed-bench
 
 $(VENV)/.installed-bench: requirements/bench.txt $(STAMP)
 	@echo "installing the peer that is measured beside Keystead"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements/bench.txt
 	@touch $@
 
 # --- use -------------------------------------------------------------------------------------------------
