@@ -191,25 +191,32 @@ def closed(address: Address, requests: Sequence[Request], *, connections: int, s
         of, poll = pool.by_descriptor, pool.epoll.poll
         cpu, start = time.process_time(), clock()
         end, now = start + seconds, start
-        for connection in of.values():
-            connection.ask(following(), clock())
+        free = list(of.values())
         while now < end:
+            # (1) Whoever is free asks. Not each as soon as its answer is taken: on a shared core every
+            # request wakes the server, which would then serve the same few connections again and again.
+            for connection in free:
+                try:
+                    connection.ask(following(), clock())
+                except OSError as error:
+                    errors[_name(error)] += 1
+                    pool.replace(connection.sock.fileno()).ask(following(), clock())
+            free.clear()
+            # (2) All answers that have come are taken.
             for descriptor, _ in poll(end - now):
                 connection = of[descriptor]
                 try:
                     fault = connection.take()
-                    now = clock()
-                    if fault is None:
-                        continue
-                    if fault:
-                        errors[fault] += 1
-                    else:
-                        note(now - connection.since)
-                    connection.ask(following(), now)
                 except OSError as error:
-                    errors[_name(error)] += 1
-                    now = clock()
-                    pool.replace(descriptor).ask(following(), now)
+                    fault = _name(error)
+                    connection = pool.replace(descriptor)
+                if fault is None:
+                    continue
+                if fault:
+                    errors[fault] += 1
+                else:
+                    note(clock() - connection.since)
+                free.append(connection)
             now = clock()
         load.seconds = now - start
         load.cpu_seconds = time.process_time() - cpu
