@@ -24,7 +24,7 @@ from typing_extensions import override
 
 from keystead import custody, store
 from keystead.audit.disk import LocalDisk
-from keystead.audit.log import Log, Notice
+from keystead.audit.log import Event, Log, Notice
 from keystead.config import DATABASE, Config
 from keystead.core.errors import AuditUnavailable, ConfigError, DataDamaged
 from keystead.core.key import binding
@@ -38,7 +38,7 @@ from keystead.custody.seals import SecretSource
 from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller, identity_of
 from keystead.service.due import Due, due
-from keystead.service.entry import Entry, encode
+from keystead.service.entry import OK, Entry, encode
 from keystead.service.gate import Gate
 from keystead.service.quotas import Quotas
 from keystead.service.recovery import resolve, unfinished
@@ -176,6 +176,7 @@ def found(
             Entry(
                 account=account,
                 action="keystead:Init",
+                outcome=OK,
                 subject=f"{admin.arn} {access_key.id}",
                 time=int(now * 1e6),
                 v=1,
@@ -322,6 +323,7 @@ class Installation:
         return encode(
             Entry(
                 action=f"keystead:Audit{notice.event.capitalize()}",
+                outcome=AuditUnavailable.code if notice.event is Event.STOPPED else OK,
                 detail=(
                     f"{notice.reason} "
                     f"(dropped {notice.dropped_bytes} bytes, refused {notice.refused} records)"
