@@ -20,7 +20,7 @@ from keystead.fronts.aws.sigv4 import Credential
 from keystead.fronts.front import Asked, Inquiry
 from keystead.observe.metrics import Cell, Outcome, Reason, Slots, State
 from keystead.server import http
-from keystead.server.worker import MOST_TRIES, MOST_WAITING, TEND_SECONDS, UNKNOWN, Worker
+from keystead.server.worker import MOST_LOADING, MOST_TRIES, MOST_WAITING, TEND_SECONDS, UNKNOWN, Worker
 from keystead.service import commands as c
 from keystead.service.action import Action, Mode
 from keystead.service.actions import ACTIONS
@@ -587,6 +587,21 @@ async def test_one_load_serves_all_who_wait_for_it() -> None:
     bench.pool.run()
     await turn()
     assert [exchange.status for exchange in exchanges] == [200] * 10
+
+
+@on_loop
+async def test_made_up_access_keys_do_not_fill_the_pool() -> None:
+    """Loads of different things are bounded: who comes after that many is throttled, and recorded."""
+    bench = Bench()
+    nobody = [(f"AKIANOBODY{number:010d}", "secret") for number in range(MOST_LOADING + 3)]
+    exchanges = [bench.send("GenerateRandom", pair, NumberOfBytes=8) for pair in nobody]
+    await turn()
+
+    throttled = [exchange for exchange in exchanges if exchange.status]
+    assert [exchange.error for exchange in throttled] == ["ThrottlingException"] * 3
+    assert [exchange.records[0].outcome for exchange in throttled] == ["Throttled"] * 3
+    await bench.until(*exchanges)
+    assert {exchange.error for exchange in exchanges[:MOST_LOADING]} == {"UnrecognizedClientException"}
 
 
 @on_loop

@@ -43,6 +43,7 @@ from keystead.service.workingset import Loaded, NotLoaded, Wanted
 
 TEND_SECONDS: Final = 0.25
 MOST_TRIES: Final = 8  # of one request: more means that what it needs changes faster than it can be loaded
+MOST_LOADING: Final = 1024  # different things that are being loaded, per worker
 MOST_WAITING: Final = 256  # requests in the pool or on their way to it, per worker
 
 
@@ -303,9 +304,13 @@ class Worker:
         if queue is not None:
             queue.append((exchange, tries))
             return
+        refusal: KeysteadError | None = None
         if self._closing:
-            entry = self._front.describe(exchange, self._request())
-            self._refused(exchange, entry, ShuttingDown(STOPPING), tries)
+            refusal = ShuttingDown(STOPPING)
+        elif len(self._loading) >= MOST_LOADING:  # strangers with made-up access keys must not fill the pool
+            refusal = Throttled("Too many requests are waiting for the store: try again later.")
+        if refusal is not None:
+            self._refused(exchange, self._front.describe(exchange, self._request()), refusal, tries)
             return
         self._loading[wanted] = [(exchange, tries)]
 
