@@ -209,6 +209,23 @@ def test_entries_come_from_memory_and_disk_alike(bench: AuditBench) -> None:
         assert list(log.entries(start, stop)) == wanted[max(0, start) : stop]
 
 
+def test_a_search_passes_over_bundles_that_hold_nothing_of_it(bench: AuditBench) -> None:
+    """What is searched for is found wherever it is; bundles on the disk without it are left out whole."""
+    log = bench.open()
+    commit(log, *(b"needle" if index in (3, 700) else b"hay %d" % index for index in range(800)))
+    bench.later()
+    log.tend()
+
+    found = list(log.entries(0, 800, b"needle"))
+
+    assert [entry for entry in found if entry == b"needle"] == [b"needle"] * 2
+    assert b"hay 300" not in found  # of the second bundle
+    assert b"hay 799" in found  # of the one in memory, which costs nothing to give out
+    bench.disk.remove(bench.directory / "tile/entries/001")
+    with pytest.raises(DataDamaged, match="tile/entries/001: it is missing"):
+        list(log.entries(0, 800, b"needle"))
+
+
 def test_a_damaged_bundle_is_not_read_as_something_else(bench: AuditBench) -> None:
     """Reading entries checks that the bundle is whole."""
     log = bench.open()

@@ -41,7 +41,7 @@ from keystead.service.due import Due, due
 from keystead.service.entry import OK, Entry, encode
 from keystead.service.gate import Gate
 from keystead.service.quotas import Quotas
-from keystead.service.recovery import resolve, unfinished
+from keystead.service.recovery import STAGE, resolve, unfinished
 
 __all__ = [
     "Founded",
@@ -260,7 +260,7 @@ class Installation:
 
     def finish(self, log: Log, opened: Store) -> None:
         """Append the outcomes of changes that a crash has interrupted, as the store tells them."""
-        intents = unfinished(log.entries(log.size - _LOOK_BACK, log.size))
+        intents = unfinished(log.entries(log.size - _LOOK_BACK, log.size, STAGE))
         if intents:
             with opened.view() as view:
                 for outcome in resolve(intents, view, self.clock.now()):

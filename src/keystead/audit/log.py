@@ -44,7 +44,7 @@ from keystead.audit.checkpoint import Checkpoint
 from keystead.audit.damage import Damaged
 from keystead.audit.recovery import Recovered, recover
 from keystead.audit.segment import Segment
-from keystead.audit.tiles import ENTRIES, Shelf, read_bundle, tile_path
+from keystead.audit.tiles import ENTRIES, Shelf, read_bundle, read_file, tile_path
 from keystead.core.disk import Disk, File
 from keystead.core.errors import AuditUnavailable, ConfigError, DataDamaged, TooLarge
 from keystead.core.ports import Clock, Random
@@ -332,10 +332,12 @@ class Log:
             raise AuditUnavailable(failure)
         self._failure = "the audit log is closed"
 
-    def entries(self, start: int, stop: int) -> Iterator[bytes]:
+    def entries(self, start: int, stop: int, holding: bytes = b"") -> Iterator[bytes]:
         """The committed entries from ``start`` up to ``stop``; costs one file for every 256 of them.
 
-        Raises `DataDamaged` when one of these files does not hold what it should.
+        Files in which the bytes ``holding`` do not occur may be passed over whole, which makes a search of
+        many entries for few of them some ten times faster. Raises `DataDamaged` when a file does not hold
+        what it should.
         """
         start, stop = max(0, start), min(stop, self._size)
         while start < stop:
@@ -345,14 +347,23 @@ class Log:
                 frames = self._bundle
             elif name in self._full:
                 frames = segments.frames_of(self._full[name])[0]
-            else:
+            elif not holding or holding in self._read(index):
                 frames = self._stored(index)
+            else:
+                frames = []
             for frame in frames[place : place + stop - start]:
                 yield frame[2:]
             start += TILE_WIDTH - place
 
+    def _read(self, index: int) -> bytes:
+        """A bundle's bytes from the disk."""
+        try:
+            return read_file(self._disk, self._directory, ENTRIES, index, TILE_WIDTH)[1]
+        except Damaged as damage:
+            raise DataDamaged(_explain(self._directory, damage)) from None
+
     def _stored(self, index: int) -> list[bytes]:
-        """A bundle from the disk."""
+        """A bundle's entries from the disk."""
         try:
             return read_bundle(self._disk, self._directory, index, TILE_WIDTH)[1]
         except Damaged as damage:

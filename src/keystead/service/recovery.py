@@ -15,7 +15,7 @@ from keystead.service.entry import OK, Entry, decode
 
 INTERRUPTED = "Interrupted"
 
-_STAGE = b'"stage":'  # in a value it would be written with backslashes
+STAGE = b'"stage":'  # what only entries of changes hold: in a value it would be written with backslashes
 
 
 def unfinished(entries: Iterable[bytes]) -> list[Entry]:
@@ -23,7 +23,7 @@ def unfinished(entries: Iterable[bytes]) -> list[Entry]:
     open_intents: dict[str, Entry] = {}
     for data in entries:
         # A quick look first: at a restart hundreds of thousands of entries may have to be looked through.
-        if _STAGE not in data:
+        if STAGE not in data:
             continue
         try:
             entry = decode(data)
