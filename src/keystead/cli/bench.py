@@ -126,8 +126,8 @@ def bench(
         click.echo(report.as_text())
         if not report.quiet:
             click.echo(
-                f"warning: other processes took {report.others:.0%} of the machine meanwhile: measure again "
-                "when it is quiet",
+                f"warning: other processes took {report.others:.0%} of the machine in one of the rows: "
+                "measure again when it is quiet",
                 err=True,
             )
         if json_file is not None:

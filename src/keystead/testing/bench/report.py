@@ -84,8 +84,11 @@ class Report:
 
     @property
     def others(self) -> float:
-        """The share of the machine's processor time that others took, in the median round."""
-        return median([row.median.others for row in self.rows])
+        """The share of the machine's processor time that others took, in the row that suffered most.
+
+        Not the median of all: a machine that becomes busy half way spoils the rows of that half.
+        """
+        return max(row.median.others for row in self.rows)
 
     @property
     def quiet(self) -> bool:
@@ -144,7 +147,7 @@ class Report:
             f"{machine.memory_gib} GiB, Linux {machine.kernel}, Python {machine.python}, "
             f"data on {machine.filesystem}; {settings['workers']} workers; "
             f"medians of {settings['rounds']} interleaved rounds of {settings['seconds']:g} s; "
-            f"other processes took {self.others:.0%} of the machine. Versions: "
+            f"other processes took {self.others:.0%} of the machine at most. Versions: "
             + ", ".join(f"{name} {version}" for name, version in self.versions.items())
             + "."
         )
@@ -154,7 +157,17 @@ class Report:
         return "\n\n".join(parts)
 
     def _tables(self) -> list[tuple[str, list[list[str]]]]:
-        head = ["target", "operation", "conn.", "ops/s", "p50 ms", "p99 ms", "CPU µs/op", "generator µs"]
+        head = [
+            "target",
+            "operation",
+            "conn.",
+            "ops/s",
+            "p50 ms",
+            "p99 ms",
+            "CPU µs/op",
+            "generator µs",
+            "others",
+        ]
         closed = [head]
         opened = [[*head[:3], "offered/s", *head[3:]]]
         for row in self.rows:
@@ -163,6 +176,7 @@ class Report:
                 f"{m.rate:,.0f}",
                 *(f"{figure:.2f}" for figure in (m.p50_ms, m.p99_ms)),
                 *(f"{figure:.1f}" for figure in (m.cpu_us, m.generator_us)),
+                f"{m.others:.0%}",
             ]
             cells = [row.target, row.operation, str(row.connections)]
             if row.mode == CLOSED:
