@@ -123,7 +123,7 @@ def test_a_service_that_does_not_answer(command: str, keystead: Callable[..., An
         *command.split(),
         "--control-url",
         "http://127.0.0.1:1",
-        AWS_ACCESS_KEY_ID="AKIAXXXXXXXXXXXXXXXX",
+        AWS_ACCESS_KEY_ID="AKIANOBODY0000000000",
         AWS_SECRET_ACCESS_KEY="secret",
     )
     assert ended.code == 3
