@@ -39,7 +39,7 @@ from keystead.server.supervisor import ChildSpec, Supervisor, Timing
 from keystead.server.tls import Certificates
 from keystead.server.worker import UNKNOWN, Worker
 
-HELP_URL = "https://keystead.example/reference/errors/"
+HELP_URL: Final = "docs/reference/errors.md"  # of this project: there is no site yet that a link could go to
 LOCK_FILE: Final = "lock"
 START_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.005
