@@ -12,7 +12,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 from keystead.core.spec import DATA_KEY_BYTES, SPECS
-from keystead.fronts.aws.json11 import ROWS
+from keystead.fronts.aws.operations import ROWS
 from keystead.service.actions.keys import WINDOW_DAYS
 from keystead.service.actions.rotation import PERIOD_DAYS
 from keystead.service.quotas import Quotas

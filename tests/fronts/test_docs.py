@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from keystead.core import errors
-from keystead.fronts.aws.json11 import ROWS as AWS_ROWS
+from keystead.fronts.aws.operations import ROWS as AWS_ROWS
 from keystead.fronts.aws.model import OPERATIONS
 from keystead.fronts.native import ROWS, STATUS
 from keystead.testing.installation import Installation

@@ -14,7 +14,8 @@ from typing_extensions import override
 from keystead.core.errors import DataDamaged, KeysteadError, StoreUnavailable
 from keystead.core.names import KeyReference
 from keystead.crypto.secret import Secret
-from keystead.fronts.aws.json11 import ROWS, Json11
+from keystead.fronts.aws.json11 import Json11
+from keystead.fronts.aws.operations import ROWS
 from keystead.fronts.aws.sign import sign
 from keystead.fronts.aws.sigv4 import Credential
 from keystead.fronts.front import Asked, Inquiry

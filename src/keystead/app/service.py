@@ -25,7 +25,8 @@ from keystead.app.installation import CONTROL, Installation
 from keystead.config import Address
 from keystead.core.errors import ConfigError, DataDamaged, KeysteadError, SealError
 from keystead.core.ports import Clock
-from keystead.fronts.aws.json11 import ROWS, Json11
+from keystead.fronts.aws.json11 import Json11
+from keystead.fronts.aws.operations import ROWS
 from keystead.fronts.native import ROWS as NATIVE_ROWS
 from keystead.fronts.native import Native
 from keystead.jobs.runner import Runner
@@ -44,6 +45,7 @@ LOCK_FILE: Final = "lock"
 START_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.005
 POOL_THREADS = 4  # of one worker, for what asks the store
+SLOW_THREADS = 8  # of one worker, for slow cryptography and for keys behind a network
 
 
 def run(installation: Installation, log: Log, ready: Callable[[int, int], None]) -> int:
@@ -168,6 +170,7 @@ def _work(
     """One data plane worker, in its own process."""
     config = installation.config
     pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="store")
+    slow_pool = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="slow")
     cells = slots.cells(slot)
     closing: list[Callable[[], None]] = []
     listeners: list[Listener] = []
@@ -179,6 +182,7 @@ def _work(
             gate=gate,
             front=Json11(working=gate.working, clock=installation.clock, regions=config.regions),
             pool=pool,
+            slow_pool=slow_pool,
             random=installation.random,
             slots=slots,
             slot=slot,

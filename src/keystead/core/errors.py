@@ -74,6 +74,54 @@ class IncorrectKey(KeysteadError):
     kind, code = Kind.INVALID, "IncorrectKey"
 
 
+class SignatureMismatch(KeysteadError):
+    """The signature is not the one of this message by this key and algorithm.
+
+    It carries no message, as in AWS KMS.
+    """
+
+    kind, code = Kind.INVALID, "SignatureMismatch"
+
+
+class MacMismatch(KeysteadError):
+    """The code is not the one of this message by this key and algorithm.
+
+    It carries no message, as in AWS KMS.
+    """
+
+    kind, code = Kind.INVALID, "MacMismatch"
+
+
+class InvalidGrantToken(KeysteadError):
+    """A grant token that this service did not give out."""
+
+    kind, code = Kind.INVALID, "InvalidGrantToken"
+
+
+class InvalidGrantId(KeysteadError):
+    """A grant id that is not in the form of one, or not one of that key."""
+
+    kind, code = Kind.INVALID, "InvalidGrantId"
+
+
+class InvalidImportToken(KeysteadError):
+    """The import token is not one for this key and caller, or was used already."""
+
+    kind, code = Kind.INVALID, "InvalidImportToken"
+
+
+class ExpiredImportToken(KeysteadError):
+    """The import token is older than 24 hours."""
+
+    kind, code = Kind.INVALID, "ExpiredImportToken"
+
+
+class IncorrectKeyMaterial(KeysteadError):
+    """The material is not the one that was imported before, and must be."""
+
+    kind, code = Kind.INVALID, "IncorrectKeyMaterial"
+
+
 class InvalidKeyUsage(KeysteadError):
     """The key's usage, spec or algorithm list does not include what was asked."""
 
@@ -156,6 +204,96 @@ class InvalidKeyState(KeysteadError):
     """The key's state does not allow what was asked."""
 
     kind, code = Kind.CONFLICT, "InvalidKeyState"
+
+
+class RotationInProgress(KeysteadError):
+    """The key is being rotated already."""
+
+    kind, code = Kind.CONFLICT, "RotationInProgress"
+
+
+class KeyUnavailable(KeysteadError):
+    """The key cannot be reached for a reason that its owner must mend."""
+
+    kind, code = Kind.CONFLICT, "KeyUnavailable"
+
+
+class KeyStoreNotFound(KeysteadError):
+    """There is no such custom key store in this account and Region."""
+
+    kind, code = Kind.NOT_FOUND, "KeyStoreNotFound"
+
+
+class KeyStoreNameInUse(KeysteadError):
+    """Another custom key store has that name."""
+
+    kind, code = Kind.CONFLICT, "KeyStoreNameInUse"
+
+
+class KeyStoreInvalidState(KeysteadError):
+    """The custom key store is connected, or is not, and must be otherwise for this."""
+
+    kind, code = Kind.CONFLICT, "KeyStoreInvalidState"
+
+
+class KeyStoreHasKeys(KeysteadError):
+    """The custom key store holds keys, so it cannot be removed."""
+
+    kind, code = Kind.CONFLICT, "KeyStoreHasKeys"
+
+
+class ClusterNotFound(KeysteadError):
+    """There is no such HSM cluster."""
+
+    kind, code = Kind.NOT_FOUND, "ClusterNotFound"
+
+
+class XksUriInUse(KeysteadError):
+    """Another custom key store has that proxy address."""
+
+    kind, code = Kind.CONFLICT, "XksUriInUse"
+
+
+class XksUriUnreachable(KeysteadError):
+    """The XKS proxy cannot be reached at that address."""
+
+    kind, code = Kind.UNAVAILABLE, "XksUriUnreachable"
+
+
+class XksIncorrectCredential(KeysteadError):
+    """The XKS proxy does not accept the credential."""
+
+    kind, code = Kind.INVALID, "XksIncorrectCredential"
+
+
+class XksInvalidConfiguration(KeysteadError):
+    """The address and connectivity of the XKS proxy do not go together."""
+
+    kind, code = Kind.INVALID, "XksInvalidConfiguration"
+
+
+class XksInvalidResponse(KeysteadError):
+    """The XKS proxy answered something that the XKS API does not have."""
+
+    kind, code = Kind.UNAVAILABLE, "XksInvalidResponse"
+
+
+class XksKeyInUse(KeysteadError):
+    """Another key of this custom key store has that external key."""
+
+    kind, code = Kind.CONFLICT, "XksKeyInUse"
+
+
+class XksKeyInvalidConfiguration(KeysteadError):
+    """The external key is not an enabled AES-256 key that encrypts and decrypts."""
+
+    kind, code = Kind.INVALID, "XksKeyInvalidConfiguration"
+
+
+class XksKeyNotFound(KeysteadError):
+    """The XKS proxy knows no such external key."""
+
+    kind, code = Kind.NOT_FOUND, "XksKeyNotFound"
 
 
 class LimitExceeded(KeysteadError):

@@ -7,12 +7,16 @@ decide who may do what: that is the gate's part.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from keystead.core.grant import Grant
+from keystead.core.importing import ImportOffer
 from keystead.core.key import Alias, Key, Version
+from keystead.core.keystore import KeyStore
 from keystead.core.principal import AccessKey, Principal
 from keystead.core.seal import SealSlot
+from keystead.core.spec import SYMMETRIC
 
 Random = Callable[[int], bytes]
 """Returns that many unpredictable bytes."""
@@ -76,6 +80,57 @@ class Cipher(Protocol):
         ...
 
 
+class KeyPair(Protocol):
+    """The private half of one asymmetric key version; safe to use from many threads.
+
+    ``kind`` is AWS's MessageType: RAW, DIGEST or EXTERNAL_MU. An algorithm that is not one of the key's spec is
+    the caller's to refuse; a message of the wrong length or form is `InvalidRequest`.
+    """
+
+    def sign(self, algorithm: str, kind: str, message: bytes) -> bytes:
+        """The signature: DER for ECDSA, the plain bytes for everything else."""
+        ...
+
+    def decrypt(self, algorithm: str, ciphertext: bytes) -> bytes:
+        """RSA-OAEP; `InvalidCiphertext` whatever is wrong."""
+        ...
+
+    def agree(self, public_key: bytes) -> bytes:
+        """ECDH with a public key in DER (SubjectPublicKeyInfo): the X coordinate. `InvalidRequest` if it is none."""
+        ...
+
+    def decapsulate(self, ciphertext: bytes) -> bytes:
+        """ML-KEM: 32 bytes, pseudo-random for a ciphertext that is not right; of a wrong length `InvalidCiphertext`."""
+        ...
+
+
+class MacKey(Protocol):
+    """One HMAC key version; safe to use from many threads."""
+
+    def mac(self, algorithm: str, message: bytes) -> bytes:
+        """The full-length code."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What the custodian says of material it has taken charge of."""
+
+    handle: str  # keep this and the material is kept
+    id: str  # 64 hex digits, the same for the same bytes
+    public_key: bytes = b""  # of an asymmetric spec: SubjectPublicKeyInfo in DER
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """Material on its way in, wrapped for a wrapping key of the custodian's."""
+
+    data: bytes
+    algorithm: str  # AWS's WrappingAlgorithm
+    handle: str  # of the wrapping key, as `Custodian.generate` gave it
+    binding: bytes  # of the wrapping key
+
+
 class Custodian(Protocol):
     """Holds key material and uses it; material in the clear never crosses this line.
 
@@ -84,15 +139,27 @@ class Custodian(Protocol):
     says which account, key, version and purpose the material is for: a handle opens under no other.
     """
 
-    def generate(self, account: str, binding: bytes) -> tuple[str, str]:
-        """Create AES-256 material; return its handle and its material id (64 hex digits).
+    def generate(self, account: str, binding: bytes, spec: str = SYMMETRIC) -> Material:
+        """Create material of a key spec. It is as durable as its handle."""
+        ...
 
-        The material is as durable as the handle: keep the handle and it is kept.
+    def take(self, account: str, binding: bytes, spec: str, wrapped: Wrapped) -> Material:
+        """Take charge of material that was made elsewhere.
+
+        Raises `InvalidCiphertext` if it does not unwrap, or is not material of that spec.
         """
         ...
 
     def cipher(self, account: str, handle: str, binding: bytes) -> Cipher:
-        """The key behind ``handle``; raises `DataDamaged` when the handle does not open."""
+        """The symmetric key behind ``handle``; raises `DataDamaged` when the handle does not open."""
+        ...
+
+    def key_pair(self, account: str, handle: str, binding: bytes, spec: str) -> KeyPair:
+        """The private key behind ``handle``."""
+        ...
+
+    def mac_key(self, account: str, handle: str, binding: bytes) -> MacKey:
+        """The HMAC key behind ``handle``."""
         ...
 
     def destroy(self, account: str, handle: str) -> None:
@@ -121,10 +188,29 @@ class Custodian(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """One successful cryptographic operation, as the audit log has it."""
+
+    action: str  # "kms:Decrypt"
+    time: float  # Unix seconds
+    request: str
+    event: str  # names the entry: log and index, such as "w0/1234"
+
+
+class Usage(Protocol):
+    """What the audit logs say of the use of keys. Exact: a use that was answered is in it. Any thread."""
+
+    def last(self, key_arn: str) -> Use | None:
+        """The newest successful cryptographic operation with a key; raises `AuditUnavailable`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One row of the change feed: ``kind`` and ``ref`` say what changed, ``request`` who caused it.
 
-    Kinds: ``key`` (ref: key id), ``alias`` (ref: alias ARN), ``principal`` (ref: ARN), ``access-key``
+    Kinds: ``key`` (ref: Region/key id), ``grants`` (of a key; the same ref), ``key-store`` (ref: its id),
+    ``import-offer`` (ref: its id), ``alias`` (ref: alias ARN), ``principal`` (ref: ARN), ``access-key``
     (ref: its id), ``account-key`` (ref: account), ``seal-slot`` (ref: its id), ``setting`` (ref: its name).
     """
 
@@ -134,10 +220,54 @@ class Change:
     request: str
 
 
+class ExternalKeys(Protocol):
+    """Keys behind an XKS proxy (AWS KMS External Key Store Proxy API 1.0.3). Blocks, for a bounded time; any thread.
+
+    ``secret`` is the proxy credential's. `CustodyUnavailable` when the proxy is slow, down, or answers nonsense.
+    """
+
+    def check(self, key_store: KeyStore, secret: bytes, request: str) -> None:
+        """GetHealthStatus: returns if the proxy is reachable, accepts the credential and is not down.
+
+        Raises `XksUriUnreachable`, `XksIncorrectCredential`, `XksInvalidResponse` or `CustodyUnavailable`.
+        """
+        ...
+
+    def check_key(
+        self, key_store: KeyStore, secret: bytes, outer_key: str, principal: str, request: str
+    ) -> None:
+        """GetKeyMetadata: returns if the key is an enabled AES-256 key that encrypts and decrypts.
+
+        Raises `XksKeyNotFound`, `XksKeyInvalidConfiguration` or what `check` raises.
+        """
+        ...
+
+    def seal(self, asked: "Outside", plaintext: bytes, aad: bytes) -> bytes:
+        """Encrypt; the answer holds all that `open` needs."""
+        ...
+
+    def open(self, asked: "Outside", sealed: bytes, aad: bytes) -> bytes:
+        """Decrypt; raises `InvalidCiphertext` for anything that the proxy cannot open."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """For whom and why an external key is used: what the proxy is told of a request."""
+
+    key_store: KeyStore
+    secret: bytes = field(repr=False)
+    outer_key: str
+    key_arn: str
+    principal: str
+    action: str  # "kms:Decrypt"
+    request: str
+
+
 class View(Protocol):
     """One consistent look at what is stored. Lists come in order of their names, after ``after``."""
 
-    def key(self, key_id: str) -> Key | None:
+    def key(self, region: str, key_id: str) -> Key | None:
         """The key, destroyed ones (tombstones) included."""
         ...
 
@@ -153,12 +283,24 @@ class View(Protocol):
         """Enabled keys with automatic rotation whose date has passed, oldest date first."""
         ...
 
-    def version(self, key_id: str, number: int) -> Version | None:
+    def keys_to_expire(self, now: float, limit: int) -> list[Key]:
+        """Keys with imported material that has expired, oldest date first."""
+        ...
+
+    def keys_in_store(self, key_store_id: str, after: str, limit: int) -> list[Key]:
+        """The keys of a custom key store by id, without destroyed ones."""
+        ...
+
+    def version(self, region: str, key_id: str, number: int) -> Version | None:
         """One version of a key's material."""
         ...
 
-    def versions(self, key_id: str, after: int, limit: int) -> list[Version]:
+    def versions(self, region: str, key_id: str, after: int, limit: int) -> list[Version]:
         """Versions by number."""
+        ...
+
+    def last_version(self, region: str, key_id: str) -> Version | None:
+        """The version with the highest number, which may be pending."""
         ...
 
     def alias(self, account: str, region: str, name: str) -> Alias | None:
@@ -169,8 +311,32 @@ class View(Protocol):
         """Aliases by name, of one key or of all."""
         ...
 
-    def tags(self, key_id: str, after: str, limit: int) -> list[tuple[str, str]]:
+    def tags(self, region: str, key_id: str, after: str, limit: int) -> list[tuple[str, str]]:
         """A key's tags by name."""
+        ...
+
+    def grant(self, region: str, key_id: str, grant_id: str) -> Grant | None:
+        """One grant of a key."""
+        ...
+
+    def grants(self, region: str, key_id: str, grantee: str | None, after: str, limit: int) -> list[Grant]:
+        """A key's grants by id: all, or those whose grantee (principal or service) is the one named."""
+        ...
+
+    def retirable_grants(self, retiring: str, region: str, after: str, limit: int) -> list[Grant]:
+        """The grants in a Region that a principal (or service) may retire, by id."""
+        ...
+
+    def import_offer(self, offer_id: str) -> ImportOffer | None:
+        """What was given out for an import and has not been used."""
+        ...
+
+    def key_store(self, key_store_id: str) -> KeyStore | None:
+        """The custom key store with that id."""
+        ...
+
+    def key_stores(self, account: str, region: str, after: str, limit: int) -> list[KeyStore]:
+        """Custom key stores by id."""
         ...
 
     def principal(self, arn: str) -> Principal | None:
@@ -225,7 +391,11 @@ class Transaction(View, Protocol):
         """Store a new version; a number that was used before raises `AlreadyExists`."""
         ...
 
-    def erase_versions(self, key_id: str) -> list[Version]:
+    def put_version(self, version: Version) -> None:
+        """Store the new form of a version that exists; the old handle is erased like those of `erase_versions`."""
+        ...
+
+    def erase_versions(self, region: str, key_id: str) -> list[Version]:
         """Forget the handles of all versions and return what they were."""
         ...
 
@@ -237,12 +407,40 @@ class Transaction(View, Protocol):
         """Remove an alias; removing what is not there succeeds."""
         ...
 
-    def put_tag(self, key_id: str, name: str, value: str) -> None:
+    def put_tag(self, region: str, key_id: str, name: str, value: str) -> None:
         """Set a tag."""
         ...
 
-    def delete_tag(self, key_id: str, name: str) -> None:
+    def delete_tag(self, region: str, key_id: str, name: str) -> None:
         """Remove a tag; removing what is not there succeeds."""
+        ...
+
+    def put_grant(self, grant: Grant) -> None:
+        """Store a new grant."""
+        ...
+
+    def delete_grant(self, region: str, key_id: str, grant_id: str) -> None:
+        """Remove a grant; removing what is not there succeeds."""
+        ...
+
+    def put_import_offer(self, offer: ImportOffer) -> None:
+        """Store a new offer."""
+        ...
+
+    def delete_import_offer(self, offer_id: str) -> None:
+        """Remove an offer; removing what is not there succeeds."""
+        ...
+
+    def delete_import_offers(self, before: float) -> None:
+        """Remove the offers that were valid until before that time."""
+        ...
+
+    def put_key_store(self, key_store: KeyStore) -> None:
+        """Store a new custom key store or the new form of one."""
+        ...
+
+    def delete_key_store(self, key_store_id: str) -> None:
+        """Remove a custom key store; removing what is not there succeeds."""
         ...
 
     def put_principal(self, principal: Principal) -> None:

@@ -73,7 +73,8 @@ class Waiting:
 class Worker:
     """See the module; the listener's application (`keystead.server.listener.Application`).
 
-    Made and used on the loop's own thread. The pool is the worker's from now on. ``on_fault`` hears of bugs.
+    Made and used on the loop's own thread. The pools are the worker's from now on: one for what asks the store, one for
+    slow cryptography and keys behind a network. ``on_fault`` hears of bugs.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Worker:
         gate: Gate,
         front: Front,
         pool: Executor,
+        slow_pool: Executor,
         random: Random,
         slots: Slots,
         slot: int,
@@ -90,6 +92,7 @@ class Worker:
         self._gate = gate
         self._front = front
         self._pool = pool
+        self._slow_pool = slow_pool
         self._slots = slots
         self._slot = slot
         self._cells = slots.cells(slot)
@@ -131,7 +134,8 @@ class Worker:
         self._closing = True
         self._tending.cancel()
         self._settle()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._pool, self._slow_pool):
+            pool.shutdown(wait=True, cancel_futures=True)
         self._arrive()
         self._settle()
 
@@ -149,7 +153,11 @@ class Worker:
             mode = gate.action(asked.command).mode
             if mode is Mode.HOT:
                 answer = gate.handle(asked.caller, asked.command)
-                self._wait(Waiting(exchange, request, asked, answer, intent=False, tries=tries))
+                one = Waiting(exchange, request, asked, answer, intent=False, tries=tries)
+                if answer.later is None:
+                    self._wait(one)
+                else:
+                    self._put_off(one)
             elif self._closing:
                 raise ShuttingDown(STOPPING)
             elif self._pooled >= MOST_WAITING:
@@ -280,6 +288,39 @@ class Worker:
             self._refused(exchange, self._front.describe(exchange, self._request()), error, tries)
         else:
             self._attend(exchange, tries + 1)
+
+    # What takes long.
+
+    def _put_off(self, one: Waiting) -> None:
+        """Have the slow part of a hot command done on another thread."""
+        refusal: KeysteadError | None = None
+        if self._closing:
+            refusal = ShuttingDown(STOPPING)
+        elif self._pooled >= MOST_WAITING:
+            refusal = Throttled("Too many slow operations are under way: try again later.")
+        if refusal is not None:
+            self._gate.abandon(one.answer, refusal)
+            self._wait(one)
+            return
+        self._pooled += 1
+
+        def work() -> None:
+            self._deliver(partial(done, self._gate.work(one.answer)))
+
+        def done(go_on: Callable[[], None]) -> None:
+            self._pooled -= 1
+            try:
+                go_on()
+                if one.answer.later is None:
+                    self._wait(one)
+                else:
+                    self._put_off(one)
+            except NotLoaded as missing:  # forgotten meanwhile: once more from the beginning
+                self._load(missing.wanted, one.exchange, one.tries)
+            except KeysteadError as error:
+                self._reply_error(one.exchange, one.request, error, one.asked)
+
+        self._slow_pool.submit(work)
 
     # What needs the store.
 

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 import msgspec
 from typing_extensions import override
 
+from keystead.core.key import Origin
+from keystead.core.keystore import Kind
 from keystead.core.names import KeyReference
+from keystead.core.spec import SYMMETRIC
 
 
 class Command(msgspec.Struct, frozen=True, gc=False):
@@ -23,11 +26,15 @@ class Command(msgspec.Struct, frozen=True, gc=False):
     def about(self) -> str:
         """What it is about, as the caller named it: all that an intent can say, before anything is looked up."""
         key: KeyReference | None = getattr(self, "key", None)
-        names = [getattr(self, member, "") for member in ("name", "access_key_id")]
+        names = [
+            getattr(self, member, "") for member in ("name", "access_key_id", "grant_id", "key_store_id")
+        ]
         return " ".join(filter(None, [key.name if key is not None else "", *names]))
 
 
 Context = Mapping[str, str]
+Tokens = tuple[str, ...]
+"""Grant tokens. A grant is in force everywhere at once, so they add nothing; one that is not ours is refused."""
 
 
 # Cryptographic operations.
@@ -40,19 +47,26 @@ class Encrypt(Command, frozen=True, gc=False):
     plaintext: bytes
     context: Context | None = None
     dry_run: bool = False
+    algorithm: str = SYMMETRIC
+    tokens: Tokens = ()
 
 
 class Decrypt(Command, frozen=True, gc=False):
-    """Open a blob; ``key`` is optional, and must then be the blob's. A dry run may come without a blob."""
+    """Open a ciphertext. A blob of a symmetric key names its key, so ``key`` is optional, and must then be that one.
+
+    A dry run may come without a ciphertext.
+    """
 
     ciphertext: bytes | None
     key: KeyReference | None = None
     context: Context | None = None
     dry_run: bool = False
+    algorithm: str = SYMMETRIC
+    tokens: Tokens = ()
 
 
 class ReEncrypt(Command, frozen=True, gc=False):
-    """Open a blob and seal it under another key or context, without giving out the plaintext."""
+    """Open a ciphertext and seal it under another key or context, without giving out the plaintext."""
 
     ciphertext: bytes | None
     key: KeyReference
@@ -60,6 +74,9 @@ class ReEncrypt(Command, frozen=True, gc=False):
     context: Context | None = None
     source_context: Context | None = None
     dry_run: bool = False
+    algorithm: str = SYMMETRIC
+    source_algorithm: str = SYMMETRIC
+    tokens: Tokens = ()
 
 
 class GenerateDataKey(Command, frozen=True, gc=False):
@@ -69,6 +86,7 @@ class GenerateDataKey(Command, frozen=True, gc=False):
     length: int  # bytes
     context: Context | None = None
     dry_run: bool = False
+    tokens: Tokens = ()
 
 
 class GenerateDataKeyWithoutPlaintext(Command, frozen=True, gc=False):
@@ -78,6 +96,27 @@ class GenerateDataKeyWithoutPlaintext(Command, frozen=True, gc=False):
     length: int  # bytes
     context: Context | None = None
     dry_run: bool = False
+    tokens: Tokens = ()
+
+
+class GenerateDataKeyPair(Command, frozen=True, gc=False):
+    """A fresh key pair: the public key in the clear, the private key in the clear and sealed."""
+
+    key: KeyReference
+    spec: str
+    context: Context | None = None
+    dry_run: bool = False
+    tokens: Tokens = ()
+
+
+class GenerateDataKeyPairWithoutPlaintext(Command, frozen=True, gc=False):
+    """A fresh key pair: the public key in the clear, the private key sealed only."""
+
+    key: KeyReference
+    spec: str
+    context: Context | None = None
+    dry_run: bool = False
+    tokens: Tokens = ()
 
 
 class GenerateRandom(Command, frozen=True, gc=False):
@@ -86,22 +125,113 @@ class GenerateRandom(Command, frozen=True, gc=False):
     length: int
 
 
+class Sign(Command, frozen=True, gc=False):
+    """Sign a message, or its digest; ``kind`` is AWS's MessageType."""
+
+    key: KeyReference
+    message: bytes
+    algorithm: str
+    kind: str = "RAW"
+    dry_run: bool = False
+    tokens: Tokens = ()
+
+
+class Verify(Command, frozen=True, gc=False):
+    """Check a signature: it is right, or the answer is an error."""
+
+    key: KeyReference
+    message: bytes
+    signature: bytes
+    algorithm: str
+    kind: str = "RAW"
+    dry_run: bool = False
+    tokens: Tokens = ()
+
+
+class GenerateMac(Command, frozen=True, gc=False):
+    """Make the authentication code of a message."""
+
+    key: KeyReference
+    message: bytes
+    algorithm: str
+    dry_run: bool = False
+    tokens: Tokens = ()
+
+
+class VerifyMac(Command, frozen=True, gc=False):
+    """Check an authentication code: it is right, or the answer is an error."""
+
+    key: KeyReference
+    message: bytes
+    mac: bytes
+    algorithm: str
+    dry_run: bool = False
+    tokens: Tokens = ()
+
+
+class DeriveSharedSecret(Command, frozen=True, gc=False):
+    """Agree on a secret with the holder of another key pair (ECDH); ``public_key`` in DER."""
+
+    key: KeyReference
+    public_key: bytes
+    algorithm: str = "ECDH"
+    dry_run: bool = False
+    tokens: Tokens = ()
+
+
+class Encapsulate(Command, frozen=True, gc=False):
+    """A fresh secret, in the clear and encapsulated for a key (ML-KEM)."""
+
+    key: KeyReference
+    algorithm: str = "ML_KEM"
+    dry_run: bool = False
+    tokens: Tokens = ()
+
+
+class Decapsulate(Command, frozen=True, gc=False):
+    """The secret that was encapsulated for a key."""
+
+    key: KeyReference
+    ciphertext: bytes
+    algorithm: str = "ML_KEM"
+    dry_run: bool = False
+    tokens: Tokens = ()
+
+
+class GetPublicKey(Command, frozen=True, gc=False):
+    """The public half of a key."""
+
+    key: KeyReference
+    tokens: Tokens = ()
+
+
 # Keys.
 
 
 class CreateKey(Command, frozen=True, gc=False):
     """Make a key. ``policy`` None means the default one."""
 
-    spec: str = "SYMMETRIC_DEFAULT"
+    spec: str = SYMMETRIC
     usage: str | None = None
     description: str = ""
     policy: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
     bypass_lockout_check: bool = False
+    origin: Origin = Origin.AWS_KMS
+    multi_region: bool = False
+    key_store: str = ""  # the id of a custom key store
+    outer_key: str = ""  # the id of the key behind its XKS proxy
 
 
 class DescribeKey(Command, frozen=True, gc=False):
     """Look at a key."""
+
+    key: KeyReference
+    tokens: Tokens = ()
+
+
+class GetKeyLastUsage(Command, frozen=True, gc=False):
+    """When a key was last used, by the audit."""
 
     key: KeyReference
 
@@ -192,6 +322,183 @@ class ListKeyRotations(Command, frozen=True, gc=False):
     all_material: bool = False
     limit: int = 100
     marker: str = ""
+
+
+# Imported material.
+
+
+class GetParametersForImport(Command, frozen=True, gc=False):
+    """A public key to wrap material under, and the token to bring it with."""
+
+    key: KeyReference
+    algorithm: str
+    wrapping_spec: str
+
+
+class ImportKeyMaterial(Command, frozen=True, gc=False):
+    """Bring a key its material. ``valid_to`` None: it does not expire. ``kind`` is AWS's ImportType."""
+
+    key: KeyReference
+    token: bytes
+    material: bytes
+    valid_to: float | None = None
+    kind: str | None = None
+    description: str | None = None
+    material_id: str | None = None
+
+
+class DeleteImportedKeyMaterial(Command, frozen=True, gc=False):
+    """Take a key its material away; the current one, or the one of that id."""
+
+    key: KeyReference
+    material_id: str | None = None
+
+
+class ExpireKeyMaterial(Command, frozen=True, gc=False):
+    """Take a key the material that has expired. Asked by the expiry job."""
+
+    key: KeyReference
+
+
+# Multi-Region keys.
+
+
+class ReplicateKey(Command, frozen=True, gc=False):
+    """Make a replica of a multi-Region primary key in another Region."""
+
+    key: KeyReference
+    region: str
+    policy: str | None = None
+    bypass_lockout_check: bool = False
+    description: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class UpdatePrimaryRegion(Command, frozen=True, gc=False):
+    """Make a replica the primary, and the primary a replica."""
+
+    key: KeyReference
+    region: str
+
+
+# Grants.
+
+
+class CreateGrant(Command, frozen=True, gc=False):
+    """Give a principal permissions on a key. A context constraint is None where there is none."""
+
+    key: KeyReference
+    operations: tuple[str, ...]
+    grantee: str = ""
+    retiring: str = ""
+    grantee_service: str = ""
+    retiring_service: str = ""
+    context_equals: Context | None = None
+    context_subset: Context | None = None
+    source_arn: str = ""
+    name: str = ""
+    tokens: Tokens = ()
+    dry_run: bool = False
+
+
+class ListGrants(Command, frozen=True, gc=False):
+    """A key's grants: all, one, or those of a grantee."""
+
+    key: KeyReference
+    grant_id: str = ""
+    grantee: str = ""
+    grantee_service: str = ""
+    limit: int = 50
+    marker: str = ""
+
+
+class ListRetirableGrants(Command, frozen=True, gc=False):
+    """The grants that a principal may retire, in the caller's account and Region."""
+
+    retiring: str = ""
+    retiring_service: str = ""
+    limit: int = 50
+    marker: str = ""
+
+
+class RevokeGrant(Command, frozen=True, gc=False):
+    """End a grant, for the key's side."""
+
+    key: KeyReference
+    grant_id: str
+    dry_run: bool = False
+
+
+class RetireGrant(Command, frozen=True, gc=False):
+    """End a grant, for the grantee's side: by its token, or by key and id."""
+
+    token: str = ""
+    key: KeyReference | None = None
+    grant_id: str = ""
+    dry_run: bool = False
+
+
+# Custom key stores.
+
+
+class CreateCustomKeyStore(Command, frozen=True, gc=False):
+    """Register an external key store or an HSM cluster; empty members were not given."""
+
+    name: str
+    kind: Kind = Kind.AWS_CLOUDHSM
+    cluster: str = ""
+    trust_anchor: str = ""
+    password: str = ""
+    endpoint: str = ""
+    path: str = ""
+    connectivity: str = ""
+    vpc_service: str = ""
+    vpc_owner: str = ""
+    access_key_id: str = ""
+    secret: str = ""
+
+
+class UpdateCustomKeyStore(Command, frozen=True, gc=False):
+    """Change a disconnected key store; empty members stay as they are."""
+
+    key_store_id: str
+    new_name: str = ""
+    cluster: str = ""
+    password: str = ""
+    endpoint: str = ""
+    path: str = ""
+    connectivity: str = ""
+    vpc_service: str = ""
+    vpc_owner: str = ""
+    access_key_id: str = ""
+    secret: str = ""
+
+
+class DescribeCustomKeyStores(Command, frozen=True, gc=False):
+    """The key stores of the account and Region: all, or the one of that id or name."""
+
+    key_store_id: str = ""
+    key_store_name: str = ""
+    limit: int = 100
+    marker: str = ""
+
+
+class ConnectCustomKeyStore(Command, frozen=True, gc=False):
+    """Let the keys of a key store be used."""
+
+    key_store_id: str
+
+
+class DisconnectCustomKeyStore(Command, frozen=True, gc=False):
+    """Stop all use of the keys of a key store."""
+
+    key_store_id: str
+
+
+class DeleteCustomKeyStore(Command, frozen=True, gc=False):
+    """Forget a key store that is disconnected and has no keys."""
+
+    key_store_id: str
 
 
 # Aliases.

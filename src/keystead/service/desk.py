@@ -5,12 +5,24 @@ named, decides by policy and checks the state, in that order (AWS KMS checks per
 read inside the same transaction: what it allows cannot have been revoked before the commit.
 """
 
-from collections.abc import Callable, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
 from keystead.core.errors import AccessDenied, NotFound, UnknownCredentials
-from keystead.core.key import Alias, Event, Key, Rotation, State, Version, version_binding
+from keystead.core.grant import Grant, permitting
+from keystead.core.key import (
+    Alias,
+    Event,
+    Key,
+    Rotation,
+    State,
+    Version,
+    key_arn,
+    key_ref,
+    version_binding,
+)
 from keystead.core.names import KeyReference
 from keystead.core.policy import (
     Document,
@@ -20,11 +32,13 @@ from keystead.core.policy import (
     parse_identity_policy,
     parse_key_policy,
 )
-from keystead.core.ports import Custodian, Random, Transaction
-from keystead.service import marker
+from keystead.core.ports import Custodian, Material, Random, Transaction
+from keystead.service import granttoken, marker
 from keystead.service.caller import Caller, Identity, identity_of
 from keystead.service.entry import Entry
 from keystead.service.quotas import Quotas
+from keystead.service.results import KeyDescription
+from keystead.service.workingset import GRANTS_OF_ONE_GRANTEE
 
 T = TypeVar("T")
 
@@ -45,6 +59,7 @@ class Desk:
         random: Random,
         quotas: Quotas,
         marker_key: bytes,
+        prepared: object = None,
     ) -> None:
         self.caller = caller
         self.tx = tx
@@ -53,6 +68,7 @@ class Desk:
         self.custodian = custodian
         self.random = random
         self.quotas = quotas
+        self.prepared = prepared  # what the action's first part returned
         self.refs: list[str] = [caller.access_key, caller.identity.arn]
         self._marker_key = marker_key
         self._identity = self._current_identity()
@@ -82,6 +98,7 @@ class Desk:
         *,
         by_alias: bool = False,
         by_key_policy: bool = True,
+        tokens: Sequence[str] = (),
     ) -> Key:
         """The key the caller named, once it may do ``action`` and the key's state allows ``event``.
 
@@ -89,11 +106,16 @@ class Desk:
         ``by_key_policy=False`` leaves the decision to the caller's identity policy alone. Only the jobs'
         actions use it: they carry out what the key's own policy allowed when it was asked for.
         """
+        for token in tokens:
+            self.grant_named(token)
         key = self._find(reference, action, by_alias=by_alias)
         if not by_key_policy and key.account != self.account:  # an identity policy alone does not reach there
             raise unknown_key(self.caller, action, key.account, key.arn)
         policy = parse_key_policy(key.policy) if by_key_policy else None
         ruling = decide(self._question(action, key.arn, policy, key.account))
+        if ruling.source == "none":  # neither allowed nor denied: a grant may allow it
+            grants = self.tx.grants(key.region, key.id, self._identity.arn, "", GRANTS_OF_ONE_GRANTEE)
+            ruling = by_grant(grants, action, None) or ruling
         note(self.entry, ruling)
         if not ruling.allowed:
             raise refused_key(self.caller, action, reference, key.arn, ruling)
@@ -105,17 +127,21 @@ class Desk:
         self.tx.put_key(key)
         return key
 
-    def new_version(self, key: Key, rotation: Rotation) -> Version:
-        """Fresh material for a key, stored as its next version (the first for a new key)."""
+    def new_version(self, key: Key, rotation: Rotation, material: Material | None = None) -> Version:
+        """Fresh material for a key, or the given one, stored as its next version (the first for a new key)."""
         number = 1 if rotation is Rotation.FIRST else key.current_version + 1
-        handle, material_id = self.custodian.generate(key.account, version_binding(key.id, number))
+        if material is None:
+            material = self.custodian.generate(key.account, version_binding(key.id, number), key.spec)
         version = Version(
+            region=key.region,
             key_id=key.id,
             number=number,
-            handle=handle,
-            material_id=material_id,
+            handle=material.handle,
+            material_id=material.id,
             created=self.now,
             rotation=rotation,
+            rotated=self.now if rotation in (Rotation.AUTOMATIC, Rotation.ON_DEMAND) else None,
+            public_key=b64encode(material.public_key).decode(),
         )
         self.tx.add_version(version)
         self.entry.version = number
@@ -126,10 +152,19 @@ class Desk:
         version = self.new_version(key, rotation)
         return self.save(replace(key, current_version=version.number))
 
-    def material_id(self, key: Key) -> str:
-        """The material id of a key's current version."""
-        version = self.tx.version(key.id, key.current_version)
-        return "" if version is None else version.material_id
+    def describe(self, key: Key) -> KeyDescription:
+        """A key with what stands elsewhere."""
+        material = self.tx.version(key.region, key.id, key.current_version)
+        return KeyDescription(key, material, self.tx.key_store(key.key_store) if key.key_store else None)
+
+    def grant_named(self, token: str) -> granttoken.Named:
+        """The grant that a token names; raises `InvalidGrantToken`."""
+        return granttoken.read(self._marker_key, token)
+
+    def grant_token(self, grant: Grant) -> str:
+        """A new token for a grant."""
+        named = granttoken.Named(grant.region, grant.key_id, grant.id)
+        return granttoken.make(self._marker_key, named, self.random(granttoken.NONCE_BYTES))
 
     def alias_of(self, name: str) -> Alias | None:
         """The alias of that name in the caller's account and region."""
@@ -199,10 +234,10 @@ class Desk:
             if alias is None:
                 raise unknown_key(self.caller, action, account, arn)
             key_id = alias.key_id
-        self.refs.append(key_id)
-        arn = self.entry.key = f"arn:aws:kms:{region}:{account}:key/{key_id}"
-        key = self.tx.key(key_id)
-        if key is None or key.account != account or key.region != region or key.state is State.DESTROYED:
+        self.refs.append(key_ref(region, key_id))
+        arn = self.entry.key = key_arn(region, account, key_id)
+        key = self.tx.key(region, key_id)
+        if key is None or key.account != account or key.state is State.DESTROYED:
             raise unknown_key(self.caller, action, account, arn)
         return key
 
@@ -223,6 +258,12 @@ def note(entry: Entry, ruling: Ruling) -> None:
     entry.decision = "Allow" if ruling.allowed else "Deny"
     entry.decided_by = ruling.source
     entry.statement = ruling.statement
+
+
+def by_grant(grants: Iterable[Grant], action: str, context: Mapping[str, str] | None) -> Ruling | None:
+    """The ruling of the first of the caller's grants on a key that permits it, if any does."""
+    grant = permitting(grants, action, context)
+    return None if grant is None else Ruling(True, "grant", grant.id, "")
 
 
 def denied(caller: Caller, action: str, resource: str, reason: str) -> AccessDenied:

@@ -20,10 +20,11 @@ class Entry(msgspec.Struct, omit_defaults=True, gc=False):
     access_key: str = ""
     account: str = ""
     action: str = ""  # "kms:Encrypt"
+    algorithm: str = ""  # of a use, where the key has more than one
     auth: str = ""
     ciphertext: str = ""  # SHA-256 of the ciphertext blob given out or taken in, hex
     context: str = ""  # SHA-256 of the canonical encryption context, hex
-    decided_by: str = ""  # key-policy, identity-policy, none
+    decided_by: str = ""  # key-policy, identity-policy, grant, none
     decision: str = ""  # Allow, Deny
     detail: str = ""  # of a failure or a recovery
     dry_run: bool = False
@@ -37,7 +38,7 @@ class Entry(msgspec.Struct, omit_defaults=True, gc=False):
     request: str = ""
     source: str = ""
     stage: str = ""
-    statement: str = ""  # the policy statement that decided
+    statement: str = ""  # the policy statement that decided, or the id of the grant
     subject: str = ""  # what else it was about: an alias, a principal
     time: int = 0  # microseconds since 1970
     trace: str = ""

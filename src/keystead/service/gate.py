@@ -10,7 +10,8 @@ Every front and every job asks here. The order never changes:
 6. make it durable (`settle`),
 7. check once more that nothing the answer rests on has changed, and only then let it leave.
 
-Hot commands go through `handle`, on the worker's own thread. The others go through `intend` (an intent
+Hot commands go through `handle`, on the worker's own thread; what one of them leaves for later is done by `work` on
+another. The others go through `intend` (an intent
 entry, which must be durable before anything changes), `perform` on another thread, and `record`. `ask` does
 all of it at once for callers that may block, such as the jobs.
 
@@ -19,28 +20,33 @@ its loop, and writes none of them before it has returned.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from hashlib import sha256
-from typing import Final
+from typing import Final, NoReturn
 
 from keystead.core.context import digest
 from keystead.core.errors import (
     AuditUnavailable,
     DataDamaged,
+    IncorrectKey,
     KeysteadError,
     Kind,
     NotFound,
     StoreUnavailable,
 )
-from keystead.core.key import Event
+from keystead.core.key import Event, State
 from keystead.core.names import KeyReference
 from keystead.core.policy import Document, Question, Ruling, decide
-from keystead.core.ports import AuditLog, Clock, Custodian, Random, Store, Transaction
-from keystead.service.action import Action, Mode
+from keystead.core.ports import AuditLog, Clock, Custodian, Random, Store, View
+from keystead.core.spec import ENCRYPT_DECRYPT
+from keystead.service import granttoken
+from keystead.service.action import Action, Later, Mode
 from keystead.service.actions import ACTIONS
 from keystead.service.caller import Caller
 from keystead.service.commands import Command
-from keystead.service.desk import Desk, denied, note, refused_key, unknown_key
+from keystead.service.desk import Desk, by_grant, denied, note, refused_key, unknown_key
 from keystead.service.entry import OK, Entry, encode
 from keystead.service.openkey import OpenKey
 from keystead.service.quotas import Quotas
@@ -64,13 +70,14 @@ class Answer:
     It may leave only once `Gate.settle` has returned without naming it.
     """
 
-    __slots__ = ("entry", "error", "refs", "result")
+    __slots__ = ("entry", "error", "later", "refs", "result")
 
     def __init__(self, entry: Entry, refs: list[str]) -> None:
         self.entry = entry
         self.refs = refs
         self.result: Result | None = None
         self.error: KeysteadError | None = None
+        self.later: Later | None = None  # what is still to be done (`Gate.work`)
 
     def outcome(self) -> Result:
         """The result; raises the error if there is one."""
@@ -92,11 +99,26 @@ class Visit:
         self.random = gate.random
         self.refs = [caller.access_key, caller.identity.arn]
 
-    def use(self, reference: KeyReference, action: str, usage: str = "ENCRYPT_DECRYPT") -> OpenKey:
-        """Open the key that ``reference`` names, for ``action``; raises what the caller is told."""
+    def use(
+        self,
+        reference: KeyReference,
+        action: str,
+        usage: str | None = ENCRYPT_DECRYPT,
+        *,
+        context: Mapping[str, str] | None = None,
+        tokens: tuple[str, ...] = (),
+        expected: str = "",
+    ) -> OpenKey:
+        """Open the key that ``reference`` names, for ``action``; raises what the caller is told.
+
+        ``context`` is the encryption context as far as there is one, ``expected`` the id that the key must have,
+        and ``usage`` None stands for any.
+        """
         caller, entry, working = self.caller, self.entry, self._gate.working
         identity = caller.identity
         account = reference.account or identity.account
+        if tokens:
+            self._gate.check_tokens(tokens)
         # (1) find it.
         if reference.region and reference.region != caller.region:
             raise NotFound(f"Invalid arn {reference.region}")
@@ -108,21 +130,29 @@ class Visit:
             if target is None:
                 raise unknown_key(caller, action, account, arn)
             key_id = target
-        self.refs.append(key_id)
-        held = working.key(key_id)
-        if held is None or held.key.region != caller.region or held.key.account != account:
+        self.refs.append(f"{caller.region}/{key_id}")  # as `key_ref` has it
+        held = working.key(caller.region, key_id)
+        if held is None or held.key.account != account:
             entry.key = f"arn:aws:kms:{caller.region}:{account}:key/{key_id}"
             raise unknown_key(caller, action, account, entry.key)
         entry.key, entry.version = held.arn, held.version
         # (2) decide.
         ruling = held.rulings.get((identity, action)) or self._decide(held, action)
+        if ruling.source == "none":  # neither allowed nor denied: a grant may allow it
+            ruling = by_grant(working.grants(held, identity.arn), action, context) or ruling
         note(entry, ruling)
         if not ruling.allowed:
             raise refused_key(caller, action, reference, held.arn, ruling)
         # (3) its state, then its usage.
+        if expected and key_id != expected:
+            raise IncorrectKey(
+                "The key ID in the request does not identify a CMK that can perform this operation."
+            )
         if not held.usable:
             raise held.key.refusal(Event.USE)
-        if held.key.usage != usage:
+        if held.expires <= entry.time:  # the job that writes it down may come a little later
+            raise replace(held.key, state=State.PENDING_IMPORT).refusal(Event.USE)
+        if usage is not None and held.key.usage != usage:
             raise held.key.wrong_usage(action)
         return OpenKey(held, working)
 
@@ -204,7 +234,7 @@ class Gate:
         return ACTIONS[type(command)]
 
     def handle(self, caller: Caller, command: Command) -> Answer:
-        """Run a hot command and append its record.
+        """Run a hot command and append its record, unless work is left for later: then that comes first.
 
         Raises `NotLoaded` when the working set must be filled first (nothing has happened then), and
         `AuditUnavailable` when the log takes nothing.
@@ -213,17 +243,50 @@ class Gate:
         entry = self._entry(caller, action.name)
         visit = Visit(self, caller, entry)
         answer = Answer(entry, visit.refs)
+        self._go(answer, lambda: action.run(command, visit))
+        return answer
+
+    def work(self, answer: Answer) -> Callable[[], None]:
+        """Do what a hot action has left for later; any thread. What it returns must be called on the loop's.
+
+        After that there is either a record of the answer, or `Answer.later` again.
+        """
+        later, answer.later = answer.later, None
+        assert later is not None  # noqa: S101 - the caller has looked
         try:
-            answer.result = action.run(command, visit)
-            entry.outcome = OK
+            made = later.work()
+        except Exception as error:  # noqa: BLE001 - it is sorted out where the others are
+            return partial(self._go, answer, partial(_raise, error))
+        return partial(self._go, answer, partial(later.then, made))
+
+    def _go(self, answer: Answer, step: Callable[[], Result | Later]) -> None:
+        """Take the next step of a hot action; append the record if it was the last."""
+        try:
+            result = step()
+            if isinstance(result, Later):
+                answer.later = result
+                return
+            answer.result = result
+            answer.entry.outcome = OK
         except NotLoaded:
             raise
         except KeysteadError as error:
             _failed(answer, error)
         except Exception as error:  # noqa: BLE001 - a bug must still be recorded and answered
             _bug(answer, error)
-        self._audit.append(encode(entry))
+        self._audit.append(encode(answer.entry))
+
+    def abandon(self, answer: Answer, error: KeysteadError) -> Answer:
+        """Refuse to do what a hot action has left for later, and append the record of that."""
+        answer.later = None
+        _failed(answer, error)
+        self._audit.append(encode(answer.entry))
         return answer
+
+    def check_tokens(self, tokens: Sequence[str]) -> None:
+        """Refuse grant tokens that were not given out here."""
+        for token in tokens:
+            granttoken.read(self._marker_key, token)
 
     def intend(self, caller: Caller, command: Command) -> Answer:
         """Append the intent of a change. It must be durable before `perform` is called."""
@@ -238,11 +301,18 @@ class Gate:
         action = ACTIONS[type(command)]
         entry = self._entry(caller, action.name)
         answer = Answer(entry, [caller.access_key, caller.identity.arn])
-        scope = self._store.transact(caller.request) if action.mode is Mode.WRITE else self._store.view()
+        prepared = None
         try:
-            with scope as tx:
+            if action.before is not None:
+                with self._store.view() as view:
+                    prepared = action.before(command, self._desk(caller, view, entry))
+            with (
+                self._store.transact(caller.request)
+                if action.mode is Mode.WRITE
+                else self._store.view() as tx
+            ):
                 entry.epoch = tx.newest_change()
-                desk = self._desk(caller, tx, entry)  # type: ignore[arg-type]  # READ actions write nothing
+                desk = self._desk(caller, tx, entry, prepared)
                 answer.refs = desk.refs
                 answer.result = action.run(command, desk)
             entry.outcome = OK
@@ -357,10 +427,11 @@ class Gate:
             v=1,
         )
 
-    def _desk(self, caller: Caller, tx: Transaction, entry: Entry) -> Desk:
+    def _desk(self, caller: Caller, tx: View, entry: Entry, prepared: object = None) -> Desk:
         return Desk(
             caller=caller,
-            tx=tx,
+            tx=tx,  # type: ignore[arg-type]  # what may not write does not write
+            prepared=prepared,
             entry=entry,
             now=self._clock.now(),
             custodian=self._custodian,
@@ -368,6 +439,10 @@ class Gate:
             quotas=self._quotas,
             marker_key=self._marker_key,
         )
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _failed(answer: Answer, error: KeysteadError) -> None:

@@ -4,13 +4,24 @@ Only ``gate.py`` makes one (a test reads the sources for that), after policy and
 action that holds an `OpenKey` may use the key and cannot get at its bytes.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from keystead.core.blob import Blob
-from keystead.core.errors import InvalidCiphertext
+from keystead.core.errors import InvalidCiphertext, InvalidKeyUsage, InvalidRequest
+from keystead.core.key import Origin
+from keystead.core.ports import KeyPair, MacKey
+from keystead.core.spec import SYMMETRIC
+from keystead.crypto.publickey import PublicKey
+from keystead.service.action import Later
 
 if TYPE_CHECKING:
     from keystead.service.workingset import HeldKey, WorkingSet
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_NO_CONTEXT: Final = "An encryption context cannot be used with an asymmetric KMS key."
 
 
 class OpenKey:
@@ -28,6 +39,26 @@ class OpenKey:
         return self._held.arn
 
     @property
+    def spec(self) -> str:
+        """The key's spec."""
+        return self._held.key.spec
+
+    @property
+    def usage(self) -> str:
+        """The key's usage."""
+        return self._held.key.usage
+
+    @property
+    def origin(self) -> Origin:
+        """Where the key's material comes from."""
+        return self._held.key.origin
+
+    @property
+    def slow(self) -> bool:
+        """Whether using it would keep the loop from other requests (`keystead.service.action.Later`)."""
+        return self._held.slow
+
+    @property
     def version(self) -> int:
         """The version that `seal` uses."""
         return self._held.version
@@ -36,6 +67,22 @@ class OpenKey:
     def material_id(self) -> str:
         """The material id of that version."""
         return self._held.material_id
+
+    @property
+    def shown_material(self) -> str:
+        """The same as answers show it: only symmetric keys have material ids there."""
+        return self._held.material_id if self._held.key.spec == SYMMETRIC else ""
+
+    def check(self, algorithm: str) -> None:
+        """Refuse an algorithm that the key's spec and usage do not have."""
+        if algorithm not in self._held.algorithms:
+            raise InvalidKeyUsage(f"Algorithm {algorithm} is incompatible with key spec {self.spec}.")
+
+    def do(self, work: Callable[[], T], then: Callable[[T], R]) -> R | Later:
+        """Do something with the key and go on with what comes of it: now, or later if that is slow."""
+        return Later(work, then) if self._held.slow else then(work())
+
+    # A symmetric key.
 
     def seal(self, plaintext: bytes, context: bytes) -> bytes:
         """A ciphertext blob under the current version; ``context`` is canonical."""
@@ -57,3 +104,36 @@ class OpenKey:
         if material is None:
             raise InvalidCiphertext
         return material.cipher.open(blob.sealed, aad), material.material_id
+
+    # A key that encrypts, whatever its spec.
+
+    def encrypt(self, algorithm: str, plaintext: bytes, context: bytes) -> bytes:
+        """A ciphertext: a blob under a symmetric key, or an RSA key's own."""
+        if algorithm == SYMMETRIC:
+            return self.seal(plaintext, context)
+        if context:
+            raise InvalidRequest(_NO_CONTEXT)
+        return self._held.public.encrypt(algorithm, plaintext)
+
+    def decrypt(self, algorithm: str, ciphertext: bytes, context: bytes) -> tuple[bytes, str]:
+        """The plaintext of an RSA key's ciphertext, and no material id: such a key has one version."""
+        if context:
+            raise InvalidRequest(_NO_CONTEXT)
+        return self._held.pair.decrypt(algorithm, ciphertext), ""
+
+    # A key of another spec. The gate has checked the usage, and `check` the algorithm.
+
+    @property
+    def pair(self) -> KeyPair:
+        """The private half of an asymmetric key."""
+        return self._held.pair
+
+    @property
+    def public(self) -> PublicKey:
+        """The public half of an asymmetric key."""
+        return self._held.public
+
+    @property
+    def mac(self) -> MacKey:
+        """An HMAC key."""
+        return self._held.mac

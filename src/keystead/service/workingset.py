@@ -9,6 +9,7 @@ That something does not exist is remembered as well, and forgotten the moment th
 Only one thread may use a working set, but `load` may be called from any.
 """
 
+from base64 import b64decode
 from collections import deque
 from dataclasses import dataclass
 from itertools import takewhile
@@ -18,15 +19,21 @@ from typing_extensions import override
 
 from keystead.core import blob
 from keystead.core.errors import DataDamaged
-from keystead.core.key import TRANSITIONS, Event, Key, State, version_binding
+from keystead.core.grant import Grant
+from keystead.core.key import TRANSITIONS, Event, Key, State, key_ref, version_binding
 from keystead.core.names import KeyReference
 from keystead.core.policy import Document, Ruling, parse_key_policy
-from keystead.core.ports import Cipher, Custodian, Store, View
+from keystead.core.ports import Cipher, Custodian, KeyPair, MacKey, Store, View
 from keystead.core.principal import secret_binding
+from keystead.core.spec import SPECS, SYMMETRIC, algorithms
+from keystead.crypto.publickey import PublicKey
 from keystead.service.caller import Identity, identity_of
 
 CHANGES_AT_ONCE: Final = 10_000  # more than that, and starting afresh is cheaper
 VERSIONS_OF_ONE_KEY: Final = 10_240  # older versions held for one key
+GRANTEES_OF_ONE_KEY: Final = 1_024  # principals whose grants on one key are held
+GRANTS_OF_ONE_GRANTEE: Final = 10_000  # that count, of one principal on one key
+_NEVER: Final = 2**63  # microseconds
 
 
 class Held:
@@ -68,43 +75,78 @@ class Absent(Held):
 
 
 class Material(Held):
-    """One version of a key, ready to use."""
+    """One version of a key, ready to use. Which of the tools is there depends on the key's spec."""
 
-    __slots__ = ("cipher", "material_id")
+    __slots__ = ("cipher", "mac", "material_id", "pair", "public")
 
-    def __init__(self, cipher: Cipher, material_id: str) -> None:
+    # An action that the gate let through uses the tool that its usage has, so each is declared as if it were there.
+    cipher: Cipher
+    pair: KeyPair
+    public: PublicKey
+    mac: MacKey
+
+    def __init__(self, material_id: str) -> None:
         super().__init__()
-        self.cipher = cipher
         self.material_id = material_id
 
 
+class HeldGrants(Held):
+    """The grants that one principal has on one key."""
+
+    __slots__ = ("grants",)
+
+    def __init__(self, grants: tuple[Grant, ...]) -> None:
+        super().__init__()
+        self.grants = grants
+
+
 class HeldKey(Held):
-    """One key with its compiled policy and its current version."""
+    """One key with its compiled policy and its current version, if it has material."""
 
     __slots__ = (
+        "algorithms",
         "arn",
         "cipher",
+        "expires",
+        "grants",
         "header",
         "key",
+        "mac",
         "material_id",
         "older",
+        "pair",
         "policy",
+        "public",
         "rulings",
+        "slow",
         "usable",
         "version",
     )
 
-    def __init__(self, key: Key, policy: Document, current: Material) -> None:
+    cipher: Cipher
+    pair: KeyPair
+    public: PublicKey
+    mac: MacKey
+
+    def __init__(self, key: Key, policy: Document, current: Material | None) -> None:
         super().__init__()
         self.key = key
         self.arn = key.arn
         self.policy = policy
         self.version = key.current_version
-        self.cipher = current.cipher
-        self.material_id = current.material_id
+        self.algorithms = algorithms(key.spec, key.usage)
+        self.slow = SPECS[key.spec].slow
+        self.usable = current is not None and (key.state, Event.USE) in TRANSITIONS
+        self.expires = int(key.expires * 1e6) if key.expires is not None else _NEVER
+        self.material_id = ""
+        if current is not None:
+            self.material_id = current.material_id
+            for tool in ("cipher", "pair", "public", "mac"):
+                if hasattr(current, tool):
+                    setattr(self, tool, getattr(current, tool))
         self.header = blob.header(key.id, key.current_version)
-        self.usable = (key.state, Event.USE) in TRANSITIONS
         self.older = Bounded(VERSIONS_OF_ONE_KEY)  # version number -> Material
+        self.grants = Bounded(GRANTEES_OF_ONE_KEY)  # principal -> HeldGrants
         self.rulings: dict[tuple[Identity, str], Ruling] = {}
 
 
@@ -137,13 +179,14 @@ class HeldCredential(Held):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is missing: ``kind`` is key, version, alias or access-key."""
+    """What is missing: ``kind`` is key, version, grants, alias or access-key."""
 
     kind: str
-    ref: str
+    ref: str  # the key's id, the alias's name, the access key's id
     number: int = 0
-    account: str = ""  # of an alias or a version
-    region: str = ""
+    account: str = ""  # of an alias
+    region: str = ""  # of a key, with its versions and grants, or an alias
+    principal: str = ""  # the grantee
 
 
 class NotLoaded(Exception):
@@ -185,11 +228,11 @@ class WorkingSet:
 
     # What is held. Each raises `NotLoaded` when the store has to be asked.
 
-    def key(self, key_id: str) -> HeldKey | None:
+    def key(self, region: str, key_id: str) -> HeldKey | None:
         """The key, or None when there is none (any more)."""
-        held = self._keys.get(key_id)
+        held = self._keys.get(f"{region}/{key_id}")  # as `key_ref` has it
         if held is None:
-            raise NotLoaded(Wanted("key", key_id))
+            raise NotLoaded(Wanted("key", key_id, region=region))
         held.used = True
         return held if type(held) is HeldKey else None
 
@@ -197,9 +240,17 @@ class WorkingSet:
         """A version of a key other than its current one, or None when there is none."""
         material = held.older.get(number)
         if material is None:
-            raise NotLoaded(Wanted("version", held.key.id, number, account=held.key.account))
+            raise NotLoaded(Wanted("version", held.key.id, number, region=held.key.region))
         material.used = True
         return material if type(material) is Material else None
+
+    def grants(self, held: HeldKey, principal: str) -> tuple[Grant, ...]:
+        """The grants of a principal on a key."""
+        found = held.grants.get(principal)
+        if found is None:
+            raise NotLoaded(Wanted("grants", held.key.id, region=held.key.region, principal=principal))
+        found.used = True
+        return found.grants if type(found) is HeldGrants else ()
 
     def alias(self, reference: KeyReference, account: str, region: str) -> str | None:
         """The id of the key an alias points at."""
@@ -225,9 +276,13 @@ class WorkingSet:
         with self._store.view() as view:
             epoch = view.newest_change()
             if wanted.kind == "key":
-                found = self._load_key(view, wanted.ref)
+                found = self._load_key(view, wanted.region, wanted.ref)
             elif wanted.kind == "version":
-                found = self._load_version(view, wanted.ref, wanted.number, account=wanted.account)
+                key = view.key(wanted.region, wanted.ref)
+                found = Absent() if key is None else self._load_version(view, key, wanted.number)
+            elif wanted.kind == "grants":
+                grants = view.grants(wanted.region, wanted.ref, wanted.principal, "", GRANTS_OF_ONE_GRANTEE)
+                found = HeldGrants(tuple(grants))
             elif wanted.kind == "alias":
                 alias = view.alias(wanted.account, wanted.region, wanted.ref)
                 found = Absent() if alias is None else HeldAlias(alias.key_id)
@@ -243,9 +298,9 @@ class WorkingSet:
                 return
         wanted = loaded.wanted
         if wanted.kind == "key":
-            self._keys.keep(wanted.ref, loaded.found)
-        elif wanted.kind == "version":
-            self._admit_version(wanted, loaded.found)
+            self._keys.keep(key_ref(wanted.region, wanted.ref), loaded.found)
+        elif wanted.kind in ("version", "grants"):
+            self._admit_part(wanted, loaded.found)
         elif wanted.kind == "alias":
             self._aliases.keep(f"arn:aws:kms:{wanted.region}:{wanted.account}:{wanted.ref}", loaded.found)
         else:
@@ -283,23 +338,34 @@ class WorkingSet:
         newer = takewhile(lambda change: change[0] > epoch, reversed(self._recent))
         return frozenset(ref for _, ref in newer)
 
-    def _load_key(self, view: View, key_id: str) -> Held:
-        key = view.key(key_id)
+    def _load_key(self, view: View, region: str, key_id: str) -> Held:
+        key = view.key(region, key_id)
         if key is None or key.state is State.DESTROYED:
             return Absent()
-        current = self._load_version(view, key.id, key.current_version, account=key.account)
-        if not isinstance(current, Material):
+        policy = parse_key_policy(key.policy)
+        current = self._load_version(view, key, key.current_version)
+        if isinstance(current, Material):
+            return HeldKey(key, policy, current)
+        if (key.state, Event.USE) in TRANSITIONS:
             raise DataDamaged(
                 f"Key {key.id} has no version {key.current_version}: restore the data from a backup."
             )
-        return HeldKey(key, parse_key_policy(key.policy), current)
+        return HeldKey(key, policy, None)
 
-    def _load_version(self, view: View, key_id: str, number: int, *, account: str) -> Held:
-        version = view.version(key_id, number)
+    def _load_version(self, view: View, key: Key, number: int) -> Held:
+        version = view.version(key.region, key.id, number)
         if version is None or not version.handle:
             return Absent()
-        cipher = self._custodian.cipher(account, version.handle, version_binding(key_id, number))
-        return Material(cipher, version.material_id)
+        material = Material(version.material_id)
+        place = key.account, version.handle, version_binding(key.id, number)
+        if key.spec == SYMMETRIC:
+            material.cipher = self._custodian.cipher(*place)
+        elif SPECS[key.spec].asymmetric:
+            material.pair = self._custodian.key_pair(*place, key.spec)
+            material.public = PublicKey(key.spec, b64decode(version.public_key))
+        else:
+            material.mac = self._custodian.mac_key(*place)
+        return material
 
     def _load_credential(self, view: View, access_key_id: str) -> Held:
         access_key = view.access_key(access_key_id)
@@ -313,9 +379,12 @@ class WorkingSet:
         )
         return HeldCredential(access_key_id, secret, identity_of(principal))
 
-    def _admit_version(self, wanted: Wanted, found: Held) -> None:
-        held = self._keys.get(wanted.ref)
+    def _admit_part(self, wanted: Wanted, found: Held) -> None:
+        held = self._keys.get(key_ref(wanted.region, wanted.ref))
         if not isinstance(held, HeldKey):  # evicted meanwhile: the next try loads the key first
+            return
+        if wanted.kind == "grants":
+            held.grants.keep(wanted.principal, found)
             return
         held.older.keep(wanted.number, found)
         self._materials_held += 1
@@ -328,6 +397,10 @@ class WorkingSet:
     def _forget(self, kind: str, ref: str) -> None:
         if kind == "key":
             self._keys.pop(ref, None)
+        elif kind == "grants":
+            held = self._keys.get(ref)
+            if isinstance(held, HeldKey):
+                held.grants.clear()
         elif kind == "alias":
             self._aliases.pop(ref, None)
         elif kind == "access-key":
@@ -347,6 +420,8 @@ def _refs(loaded: Loaded) -> tuple[str, ...]:
     wanted, found = loaded.wanted, loaded.found
     if wanted.kind == "alias":
         return (f"arn:aws:kms:{wanted.region}:{wanted.account}:{wanted.ref}",)
+    if wanted.region:  # a key, a version, the grants of a key
+        return (key_ref(wanted.region, wanted.ref),)
     return (wanted.ref, _principal_of(found))
 
 

@@ -108,6 +108,8 @@ class Installation:
         for _ in range(MOST_TRIES):
             try:
                 answer = gate.handle(caller, command)
+                while answer.later is not None:
+                    gate.work(answer)()
             except NotLoaded as missing:
                 gate.working.admit(gate.working.load(missing.wanted))
             else:

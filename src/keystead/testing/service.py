@@ -56,9 +56,13 @@ class ServiceBench:
         """The answer to a hot command before it is settled."""
         while True:
             try:
-                return self.gate.handle(caller, command)
+                answer = self.gate.handle(caller, command)
+                while answer.later is not None:
+                    self.gate.work(answer)()
             except NotLoaded as missing:
                 self.gate.working.admit(self.gate.working.load(missing.wanted))
+            else:
+                return answer
 
     def do(self, command: Command, who: str | Caller = "admin", region: str = REGION) -> Any:  # noqa: ANN401 - each command has its own result
         """The result; raises the error if there is one."""

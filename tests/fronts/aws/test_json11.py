@@ -33,7 +33,8 @@ from keystead.core.key import State
 from keystead.crypto.secret import Secret
 from keystead.fronts.aws import model
 from keystead.fronts.aws.errors import UnknownOperationError
-from keystead.fronts.aws.json11 import PREFIX, ROWS, Json11
+from keystead.fronts.aws.json11 import PREFIX, Json11
+from keystead.fronts.aws.operations import ROWS
 from keystead.fronts.aws.shapes import Structure
 from keystead.fronts.aws.sign import sign
 from keystead.fronts.aws.sigv4 import Credential

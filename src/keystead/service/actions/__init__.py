@@ -9,7 +9,7 @@ from typing import Final
 
 from keystead.service import commands as c
 from keystead.service.action import Action, Mode
-from keystead.service.actions import aliases, crypt, keys, policies, principals, rotation, tags
+from keystead.service.actions import aliases, asymmetric, crypt, keys, policies, principals, rotation, tags
 
 ACTIONS: Final[Mapping[type[c.Command], Action]] = {
     c.Encrypt: Action("kms:Encrypt", Mode.HOT, crypt.encrypt),
@@ -19,8 +19,20 @@ ACTIONS: Final[Mapping[type[c.Command], Action]] = {
     c.GenerateDataKeyWithoutPlaintext: Action(
         "kms:GenerateDataKeyWithoutPlaintext", Mode.HOT, crypt.generate_data_key_without_plaintext
     ),
+    c.GenerateDataKeyPair: Action("kms:GenerateDataKeyPair", Mode.HOT, crypt.generate_data_key_pair),
+    c.GenerateDataKeyPairWithoutPlaintext: Action(
+        "kms:GenerateDataKeyPairWithoutPlaintext", Mode.HOT, crypt.generate_data_key_pair_without_plaintext
+    ),
     c.GenerateRandom: Action("kms:GenerateRandom", Mode.HOT, crypt.generate_random),
-    c.CreateKey: Action("kms:CreateKey", Mode.WRITE, keys.create_key),
+    c.Sign: Action("kms:Sign", Mode.HOT, asymmetric.sign),
+    c.Verify: Action("kms:Verify", Mode.HOT, asymmetric.verify),
+    c.GenerateMac: Action("kms:GenerateMac", Mode.HOT, asymmetric.generate_mac),
+    c.VerifyMac: Action("kms:VerifyMac", Mode.HOT, asymmetric.verify_mac),
+    c.DeriveSharedSecret: Action("kms:DeriveSharedSecret", Mode.HOT, asymmetric.derive_shared_secret),
+    c.Encapsulate: Action("kms:Encapsulate", Mode.HOT, asymmetric.encapsulate),
+    c.Decapsulate: Action("kms:Decapsulate", Mode.HOT, asymmetric.decapsulate),
+    c.GetPublicKey: Action("kms:GetPublicKey", Mode.HOT, asymmetric.get_public_key),
+    c.CreateKey: Action("kms:CreateKey", Mode.WRITE, keys.create_key, before=keys.prepare_key),
     c.DescribeKey: Action("kms:DescribeKey", Mode.READ, keys.describe_key),
     c.ListKeys: Action("kms:ListKeys", Mode.READ, keys.list_keys),
     c.EnableKey: Action("kms:EnableKey", Mode.WRITE, keys.enable_key),

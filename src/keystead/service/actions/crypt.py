@@ -1,18 +1,23 @@
 """Encrypt, Decrypt, ReEncrypt, data keys and random bytes: the hot actions.
 
-A ciphertext names its own key, so Decrypt needs no key id; naming one anyway pins it, and another key's
-blob is then refused (`IncorrectKey`). Every way in which a blob can fail to open is the same
+A symmetric key's ciphertext is a blob that names its key, so Decrypt needs no key id; naming one anyway pins it, and
+another key's blob is then refused (`IncorrectKey`). What an RSA key has encrypted carries nothing but itself, so
+there the key and the algorithm must be named. Every way in which a ciphertext can fail to open is the same
 `InvalidCiphertext`.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from keystead.core import blob
 from keystead.core.context import canonical
-from keystead.core.errors import AccessDenied, DryRun, IncorrectKey, InvalidRequest, NotFound
+from keystead.core.errors import AccessDenied, DryRun, InvalidRequest, NotFound
 from keystead.core.names import KeyReference
+from keystead.core.spec import SYMMETRIC
+from keystead.crypto import keypair
 from keystead.service import commands as c
-from keystead.service.results import DataKey, Decrypted, Encrypted, RandomBytes, ReEncrypted
+from keystead.service.action import Later
+from keystead.service.results import DataKey, DataKeyPair, Decrypted, Encrypted, RandomBytes, ReEncrypted
 
 if TYPE_CHECKING:
     from keystead.service.gate import Visit
@@ -21,70 +26,108 @@ if TYPE_CHECKING:
 WOULD_SUCCEED = "The request would have succeeded, but the DryRun option is set."
 
 
-def encrypt(command: c.Encrypt, visit: "Visit") -> Encrypted:
+def encrypt(command: c.Encrypt, visit: "Visit") -> Encrypted | Later:
     """Seal a plaintext under the current version of a key."""
     visit.entry.dry_run = command.dry_run
     context = canonical(command.context)
-    key = visit.use(command.key, "kms:Encrypt")
+    key = visit.use(command.key, "kms:Encrypt", context=command.context, tokens=command.tokens)
+    key.check(command.algorithm)
     if command.dry_run:
         raise DryRun(WOULD_SUCCEED)
-    sealed = key.seal(command.plaintext, context)
-    visit.used(context, sealed, key.version)
-    return Encrypted(key.arn, sealed)
+
+    def sealed(data: bytes) -> Encrypted:
+        visit.used(context, data, key.version)
+        return Encrypted(key.arn, data, command.algorithm)
+
+    return key.do(lambda: key.encrypt(command.algorithm, command.plaintext, context), sealed)
 
 
-def decrypt(command: c.Decrypt, visit: "Visit") -> Decrypted:
-    """Open a blob with the version that sealed it."""
+def decrypt(command: c.Decrypt, visit: "Visit") -> Decrypted | Later:
+    """Open a ciphertext with the version that sealed it."""
     visit.entry.dry_run = command.dry_run
     context = canonical(command.context)
     if command.ciphertext is None:
         if command.key is None:
             raise InvalidRequest("KeyId is required when the ciphertext is left out.")
-        visit.use(command.key, "kms:Decrypt")
+        visit.use(command.key, "kms:Decrypt", context=command.context, tokens=command.tokens)
         raise DryRun(WOULD_SUCCEED)
-    parsed = blob.parse(command.ciphertext)
-    key = _opener(parsed, command.key, "kms:Decrypt", visit)
-    visit.used(context, command.ciphertext, parsed.version)
-    plaintext, material_id = key.open(parsed, context)
-    if command.dry_run:
-        raise DryRun(WOULD_SUCCEED)
-    return Decrypted(key.arn, plaintext, material_id)
+    source = Source(command.ciphertext, command.key, command.algorithm, command.context, command.tokens)
+    key = source.use("kms:Decrypt", visit)
+    visit.used(context, command.ciphertext, source.version or key.version)
+
+    def opened(found: tuple[bytes, str]) -> Decrypted:
+        if command.dry_run:
+            raise DryRun(WOULD_SUCCEED)
+        plaintext, material_id = found
+        return Decrypted(key.arn, plaintext, material_id, command.algorithm)
+
+    return key.do(source.work(key, context), opened)
 
 
-def re_encrypt(command: c.ReEncrypt, visit: "Visit") -> ReEncrypted:
-    """Move a blob under another key or context; the plaintext stays inside."""
+def re_encrypt(command: c.ReEncrypt, visit: "Visit") -> ReEncrypted | Later:
+    """Move a ciphertext under another key or context; the plaintext stays inside."""
     visit.entry.dry_run = command.dry_run
     source_context, context = canonical(command.source_context), canonical(command.context)
     if command.ciphertext is None:
         if command.source is None:
             raise InvalidRequest("SourceKeyId is required when the ciphertext is left out.")
-        visit.use(command.source, "kms:ReEncryptFrom")
+        visit.use(command.source, "kms:ReEncryptFrom", context=command.source_context, tokens=command.tokens)
         visit.moves()
-        visit.use(command.key, "kms:ReEncryptTo")
+        visit.use(command.key, "kms:ReEncryptTo", context=command.context, tokens=command.tokens)
         raise DryRun(WOULD_SUCCEED)
-    parsed = blob.parse(command.ciphertext)
-    source = _opener(parsed, command.source, "kms:ReEncryptFrom", visit)
-    visit.entry.version = parsed.version
+    source = Source(
+        command.ciphertext, command.source, command.source_algorithm, command.source_context, command.tokens
+    )
+    key = source.use("kms:ReEncryptFrom", visit)
+    visit.entry.version = source.version or key.version
     visit.moves()
-    destination = visit.use(command.key, "kms:ReEncryptTo")
-    plaintext, source_material = source.open(parsed, source_context)
-    if command.dry_run:
-        raise DryRun(WOULD_SUCCEED)
-    sealed = destination.seal(plaintext, context)
-    visit.used(context, sealed, destination.version)
-    return ReEncrypted(destination.arn, source.arn, sealed, destination.material_id, source_material)
+    destination = visit.use(command.key, "kms:ReEncryptTo", context=command.context, tokens=command.tokens)
+    destination.check(command.algorithm)
+
+    def opened(found: tuple[bytes, str]) -> ReEncrypted | Later:
+        if command.dry_run:
+            raise DryRun(WOULD_SUCCEED)
+        plaintext, source_material = found
+
+        def sealed(data: bytes) -> ReEncrypted:
+            visit.used(context, data, destination.version)
+            return ReEncrypted(
+                destination.arn,
+                key.arn,
+                data,
+                destination.shown_material,
+                source_material,
+                command.algorithm,
+                command.source_algorithm,
+            )
+
+        return destination.do(lambda: destination.encrypt(command.algorithm, plaintext, context), sealed)
+
+    return key.do(source.work(key, source_context), opened)
 
 
-def generate_data_key(command: c.GenerateDataKey, visit: "Visit") -> DataKey:
+def generate_data_key(command: c.GenerateDataKey, visit: "Visit") -> DataKey | Later:
     """A fresh data key, in the clear and sealed."""
     return _data_key(command, "kms:GenerateDataKey", visit, with_plaintext=True)
 
 
 def generate_data_key_without_plaintext(
     command: c.GenerateDataKeyWithoutPlaintext, visit: "Visit"
-) -> DataKey:
+) -> DataKey | Later:
     """A fresh data key, sealed only."""
     return _data_key(command, "kms:GenerateDataKeyWithoutPlaintext", visit, with_plaintext=False)
+
+
+def generate_data_key_pair(command: c.GenerateDataKeyPair, visit: "Visit") -> Later:
+    """A fresh key pair, its private key in the clear and sealed."""
+    return _data_key_pair(command, "kms:GenerateDataKeyPair", visit, with_plaintext=True)
+
+
+def generate_data_key_pair_without_plaintext(
+    command: c.GenerateDataKeyPairWithoutPlaintext, visit: "Visit"
+) -> Later:
+    """A fresh key pair, its private key sealed only."""
+    return _data_key_pair(command, "kms:GenerateDataKeyPairWithoutPlaintext", visit, with_plaintext=False)
 
 
 def generate_random(command: c.GenerateRandom, visit: "Visit") -> RandomBytes:
@@ -99,33 +142,94 @@ def _data_key(
     visit: "Visit",
     *,
     with_plaintext: bool,
-) -> DataKey:
+) -> DataKey | Later:
     visit.entry.dry_run = command.dry_run
     context = canonical(command.context)
-    key = visit.use(command.key, action)
+    key = visit.use(command.key, action, context=command.context, tokens=command.tokens)
+    key.check(SYMMETRIC)
     if command.dry_run:
         raise DryRun(WOULD_SUCCEED)
     plaintext = visit.random(command.length)
-    sealed = key.seal(plaintext, context)
-    visit.used(context, sealed, key.version)
-    return DataKey(key.arn, sealed, key.material_id, plaintext if with_plaintext else None)
+
+    def sealed(data: bytes) -> DataKey:
+        visit.used(context, data, key.version)
+        return DataKey(key.arn, data, key.material_id, plaintext if with_plaintext else None)
+
+    return key.do(lambda: key.seal(plaintext, context), sealed)
 
 
-def _opener(parsed: blob.Blob, named: KeyReference | None, action: str, visit: "Visit") -> "OpenKey":
-    """The key that made a blob, opened; it must be the one that the caller named, if any was."""
-    reference = KeyReference(parsed.key_id)
-    if named is not None:
-        key = visit.use(named, action)
-        if visit.refs[-1] != parsed.key_id:
-            raise IncorrectKey(
-                "The key ID in the request does not identify a CMK that can perform this operation."
+def _data_key_pair(
+    command: c.GenerateDataKeyPair | c.GenerateDataKeyPairWithoutPlaintext,
+    action: str,
+    visit: "Visit",
+    *,
+    with_plaintext: bool,
+) -> Later:
+    visit.entry.dry_run = command.dry_run
+    context = canonical(command.context)
+    key = visit.use(command.key, action, context=command.context, tokens=command.tokens)
+    key.check(SYMMETRIC)
+    if command.dry_run:
+        raise DryRun(WOULD_SUCCEED)
+    visit.entry.algorithm = command.spec
+
+    def generated(pair: tuple[bytes, bytes]) -> DataKeyPair | Later:
+        private, public = pair
+
+        def sealed(data: bytes) -> DataKeyPair:
+            visit.used(context, data, key.version)
+            return DataKeyPair(
+                key.arn, command.spec, public, data, key.material_id, private if with_plaintext else None
             )
-        return key
-    try:
-        return visit.use(reference, action)
-    except (NotFound, AccessDenied):
-        # Whether the blob's key is unknown or forbidden is not for a stranger to know.
-        raise AccessDenied(
-            "The ciphertext refers to a customer master key that does not exist, does not exist in this "
-            "region, or you are not allowed to access."
-        ) from None
+
+        return key.do(lambda: key.seal(private, context), sealed)
+
+    return Later(lambda: keypair.generate(command.spec), generated)
+
+
+class Source:
+    """A ciphertext that is to be opened, and what the caller said of it."""
+
+    __slots__ = ("_algorithm", "_blob", "_ciphertext", "_context", "_named", "_tokens", "version")
+
+    def __init__(
+        self,
+        ciphertext: bytes,
+        named: KeyReference | None,
+        algorithm: str,
+        context: c.Context | None,
+        tokens: c.Tokens,
+    ) -> None:
+        self._ciphertext = ciphertext
+        self._named = named
+        self._algorithm = algorithm
+        self._context = context
+        self._tokens = tokens
+        self._blob = blob.parse(ciphertext) if algorithm == SYMMETRIC else None
+        self.version = 0 if self._blob is None else self._blob.version
+
+    def use(self, action: str, visit: "Visit") -> "OpenKey":
+        """The key that made it, opened; it must be the one that the caller named, if any was."""
+        parsed, named = self._blob, self._named
+        if named is not None:
+            expected = "" if parsed is None else parsed.key_id
+            key = visit.use(named, action, context=self._context, tokens=self._tokens, expected=expected)
+            key.check(self._algorithm)
+            return key
+        if parsed is None:
+            raise InvalidRequest("KeyId is required to decrypt with an asymmetric KMS key.")
+        try:
+            return visit.use(KeyReference(parsed.key_id), action, context=self._context, tokens=self._tokens)
+        except (NotFound, AccessDenied):
+            # Whether the blob's key is unknown or forbidden is not for a stranger to know.
+            raise AccessDenied(
+                "The ciphertext refers to a customer master key that does not exist, does not exist in this "
+                "region, or you are not allowed to access."
+            ) from None
+
+    def work(self, key: "OpenKey", context: bytes) -> Callable[[], tuple[bytes, str]]:
+        """What opens it: the plaintext and the id of the material that sealed it."""
+        parsed = self._blob
+        if parsed is not None:
+            return lambda: key.open(parsed, context)
+        return lambda: key.decrypt(self._algorithm, self._ciphertext, context)

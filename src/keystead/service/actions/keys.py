@@ -1,13 +1,14 @@
 """Making keys, looking at them, and their life up to the end."""
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple, cast
 from uuid import UUID
 
 from keystead.core import spec
-from keystead.core.errors import InvalidKeyState, InvalidRequest, MalformedPolicy
-from keystead.core.key import Event, Key, Rotation, State
+from keystead.core.errors import InvalidKeyState, InvalidRequest, MalformedPolicy, UnsupportedOperation
+from keystead.core.key import Event, Key, Origin, Rotation, State, version_binding
 from keystead.core.policy import default_key_policy, parse_key_policy
+from keystead.core.ports import Material
 from keystead.service import commands as c
 from keystead.service.actions.tags import check_tags
 from keystead.service.desk import Desk
@@ -18,22 +19,49 @@ WINDOW_DAYS: Final = range(7, 31)
 AT_ONCE: Final = 100
 
 
+class NewKey(NamedTuple):
+    """What `prepare_key` has ready: the id and, of a key that is not waiting for its owner's, the material."""
+
+    id: str
+    material: Material | None
+
+
+def prepare_key(command: c.CreateKey, desk: Desk) -> NewKey:
+    """Make the material of a new key, which takes up to seconds for RSA."""
+    desk.allow("kms:CreateKey")
+    spec_name, _ = spec.choose(command.spec, command.usage)
+    _check_origin(command)
+    key_id = (
+        f"mrk-{desk.random(16).hex()}"
+        if command.multi_region
+        else str(UUID(bytes=desk.random(16), version=4))
+    )
+    if command.origin is Origin.EXTERNAL:
+        return NewKey(key_id, None)
+    return NewKey(key_id, desk.custodian.generate(desk.account, version_binding(key_id, 1), spec_name))
+
+
 def create_key(command: c.CreateKey, desk: Desk) -> KeyDescription:
-    """Make a key with its first material."""
+    """Make a key with its first material, or one that waits for its owner's."""
     desk.allow("kms:CreateKey")
     spec_name, usage = spec.choose(command.spec, command.usage)
     check_tags(command.tags, desk.quotas.tags_per_key)
-    key_id = str(UUID(bytes=desk.random(16), version=4))
+    new = cast("NewKey", desk.prepared)
     key = Key(
-        id=key_id,
+        id=new.id,
         account=desk.account,
         region=desk.region,
         spec=spec_name,
         usage=usage,
-        state=State.ENABLED,
+        state=State.ENABLED if new.material else State.PENDING_IMPORT,
         created=desk.now,
         description=command.description,
         policy=default_key_policy(desk.account) if command.policy is None else command.policy,
+        origin=command.origin,
+        current_version=1 if new.material else 0,
+        members=(desk.region,) if command.multi_region else (),
+        key_store=command.key_store,
+        outer_key=command.outer_key,
     )
     policy = parse_key_policy(key.policy)
     if not command.bypass_lockout_check and not desk.would_allow(policy, "kms:PutKeyPolicy", key.arn):
@@ -42,10 +70,17 @@ def create_key(command: c.CreateKey, desk: Desk) -> KeyDescription:
         desk.allow("kms:TagResource", key.arn)
     desk.entry.key = key.arn
     desk.save(key)
-    version = desk.new_version(key, Rotation.FIRST)
+    if new.material:
+        desk.new_version(key, Rotation.FIRST, new.material)
     for name, value in command.tags:
-        desk.tx.put_tag(key.id, name, value)
-    return KeyDescription(key, version.material_id)
+        desk.tx.put_tag(key.region, key.id, name, value)
+    return desk.describe(key)
+
+
+def _check_origin(command: c.CreateKey) -> None:
+    """Refuse what keys of that origin cannot be."""
+    if command.origin in (Origin.EXTERNAL_KEY_STORE, Origin.AWS_CLOUDHSM):
+        raise UnsupportedOperation(f"Origin {command.origin} needs a custom key store.")
 
 
 LOCKED_OUT: Final = (
@@ -56,8 +91,9 @@ LOCKED_OUT: Final = (
 
 def describe_key(command: c.DescribeKey, desk: Desk) -> KeyDescription:
     """Look at a key."""
-    key = desk.key(command.key, Event.READ, "kms:DescribeKey", by_alias=True)
-    return KeyDescription(key, desk.material_id(key))
+    return desk.describe(
+        desk.key(command.key, Event.READ, "kms:DescribeKey", by_alias=True, tokens=command.tokens)
+    )
 
 
 def list_keys(command: c.ListKeys, desk: Desk) -> KeyPage:
@@ -109,17 +145,21 @@ def destroy_key(command: c.DestroyKey, desk: Desk) -> Done:
     key = desk.key(command.key, Event.DESTROY, "keystead:DestroyKey", by_key_policy=False)
     if key.deletion_date is None or key.deletion_date > desk.now:
         raise InvalidKeyState(f"{key.arn} is pending deletion until its window ends.")
-    for version in desk.tx.erase_versions(key.id):
+    for version in desk.tx.erase_versions(key.region, key.id):
         # Before the commit on purpose: if the commit fails, the deletion is due still and is tried again,
         # and erasing what is gone succeeds. The other order could leave material behind for ever.
-        desk.custodian.destroy(key.account, version.handle)
+        if version.handle:
+            desk.custodian.destroy(key.account, version.handle)
     # All of them, whatever the quotas are by now.
     while aliases := desk.tx.aliases(key.account, key.region, key.id, "", AT_ONCE):
         for alias in aliases:
             desk.tx.delete_alias(alias.account, alias.region, alias.name)
-    while tags := desk.tx.tags(key.id, "", AT_ONCE):
+    while tags := desk.tx.tags(key.region, key.id, "", AT_ONCE):
         for name, _ in tags:
-            desk.tx.delete_tag(key.id, name)
+            desk.tx.delete_tag(key.region, key.id, name)
+    while grants := desk.tx.grants(key.region, key.id, None, "", AT_ONCE):
+        for grant in grants:
+            desk.tx.delete_grant(key.region, key.id, grant.id)
     desk.save(replace(key.after(Event.DESTROY), description=""))
     return Done()
 

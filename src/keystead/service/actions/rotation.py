@@ -68,10 +68,10 @@ def list_key_rotations(command: c.ListKeyRotations, desk: Desk) -> RotationPage:
     key = desk.key(command.key, Event.READ, "kms:ListKeyRotations")
     first = 0 if command.all_material else 1
     versions, marker = desk.page(
-        f"rotations {key.id}",
+        f"rotations {key.ref}",
         command.marker,
         command.limit,
-        lambda after, count: desk.tx.versions(key.id, int(after or first), count),
+        lambda after, count: desk.tx.versions(key.region, key.id, int(after or first), count),
         lambda version: str(version.number),
     )
     return RotationPage(key, versions, marker)

@@ -14,11 +14,11 @@ def tag_resource(command: c.TagResource, desk: Desk) -> Done:
     key = desk.key(command.key, Event.CONFIGURE, "kms:TagResource")
     quota = desk.quotas.tags_per_key
     check_tags(command.tags, quota)
-    present = {name for name, _ in desk.tx.tags(key.id, "", quota)}
+    present = {name for name, _ in desk.tx.tags(key.region, key.id, "", quota)}
     if len(present | {name for name, _ in command.tags}) > quota:
         raise InvalidTag("Too many tags")
     for name, value in command.tags:
-        desk.tx.put_tag(key.id, name, value)
+        desk.tx.put_tag(key.region, key.id, name, value)
     return Done()
 
 
@@ -28,7 +28,7 @@ def untag_resource(command: c.UntagResource, desk: Desk) -> Done:
     for name in command.names:
         if name.lower().startswith("aws:"):
             raise InvalidTag("Tags beginning with aws: are reserved")
-        desk.tx.delete_tag(key.id, name)
+        desk.tx.delete_tag(key.region, key.id, name)
     return Done()
 
 
@@ -36,10 +36,10 @@ def list_resource_tags(command: c.ListResourceTags, desk: Desk) -> TagPage:
     """A key's tags in the order of their names."""
     key = desk.key(command.key, Event.READ, "kms:ListResourceTags")
     tags, marker = desk.page(
-        f"tags {key.id}",
+        f"tags {key.ref}",
         command.marker,
         command.limit,
-        lambda after, count: desk.tx.tags(key.id, after, count),
+        lambda after, count: desk.tx.tags(key.region, key.id, after, count),
         lambda tag: tag[0],
     )
     return TagPage(tags, marker)

@@ -1,0 +1,66 @@
+"""Grants: permissions on one key for one principal, made by whoever may, without touching its policy.
+
+A grant allows; it never denies, and an explicit deny in any policy is stronger. It may be constrained to
+encryption contexts, and it ends when it is revoked by the key's side or retired by the grantee's.
+AWS KMS developer guide, "Grants in AWS KMS".
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+CONTEXTUAL: Final = frozenset(
+    {
+        "Decrypt",
+        "Encrypt",
+        "GenerateDataKey",
+        "GenerateDataKeyWithoutPlaintext",
+        "GenerateDataKeyPair",
+        "GenerateDataKeyPairWithoutPlaintext",
+        "ReEncryptFrom",
+        "ReEncryptTo",
+    }
+)
+"""The operations that have an encryption context, which a constraint can speak of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """One grant. Times are Unix seconds."""
+
+    id: str  # 64 hex digits
+    region: str
+    key_id: str
+    grantee: str  # an ARN; empty if it is a service
+    operations: tuple[str, ...]  # AWS's GrantOperation, such as "Decrypt"
+    issuer: str  # the root ARN of the account it was issued in
+    created: float
+    name: str = ""
+    retiring: str = ""  # the principal that may retire it, by ARN
+    grantee_service: str = ""  # a service principal, such as "backup.example.com"
+    retiring_service: str = ""
+    context_equals: Mapping[str, str] = field(default_factory=dict)  # empty: no such constraint
+    context_subset: Mapping[str, str] = field(default_factory=dict)
+    source_arn: str = ""
+
+    @property
+    def constrained(self) -> bool:
+        """Whether it demands anything of the encryption context."""
+        return bool(self.context_equals or self.context_subset)
+
+    def permits(self, operation: str, context: Mapping[str, str] | None) -> bool:
+        """Whether it allows its grantee that operation under that encryption context."""
+        if operation not in self.operations or self.source_arn:  # no request here comes from a resource
+            return False
+        if operation not in CONTEXTUAL or not self.constrained:
+            return True
+        given = context or {}
+        if self.context_equals and given != self.context_equals:
+            return False
+        return self.context_subset.items() <= given.items()
+
+
+def permitting(grants: Iterable[Grant], action: str, context: Mapping[str, str] | None) -> Grant | None:
+    """The first of these grants that permits an action such as ``kms:Decrypt``."""
+    operation = action.removeprefix("kms:")
+    return next((grant for grant in grants if grant.permits(operation, context)), None)
