@@ -1,16 +1,25 @@
 import itertools
-from dataclasses import FrozenInstanceError, fields
+from collections import Counter
+from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.core.errors import InvalidKeyState, InvalidKeyUsage, KeyDisabled, KeysteadError, NotFound
+from keystead.core.errors import (
+    InvalidKeyState,
+    InvalidKeyUsage,
+    KeyDisabled,
+    KeysteadError,
+    NotFound,
+    UnsupportedOperation,
+)
 from keystead.core.key import (
     TRANSITIONS,
     Alias,
     Event,
     Key,
+    Origin,
     Rotation,
     State,
     Version,
@@ -45,13 +54,14 @@ def told(state: State, event: Event) -> tuple[type[KeysteadError], str]:
         return NotFound, f"Key '{ARN}' does not exist"
     if event is Event.CANCEL_DELETION:
         return InvalidKeyState, f"{ARN} is not pending deletion."
-    if state is State.PENDING_DELETION:
-        return InvalidKeyState, f"{ARN} is pending deletion."
-    if state is State.DISABLED and event is not Event.DESTROY:
-        return KeyDisabled, f"{ARN} is disabled."
     return {
-        State.ENABLED: (InvalidKeyState, f"{ARN} is Enabled: cannot destroy."),
+        State.CREATING: (InvalidKeyState, f"{ARN} is creating."),
+        State.PENDING_IMPORT: (InvalidKeyState, f"{ARN} is pending import."),
+        State.ENABLED: (InvalidKeyState, f"{ARN} is Enabled: cannot {event}."),
         State.DISABLED: (KeyDisabled, f"{ARN} is disabled."),
+        State.UPDATING: (InvalidKeyState, f"{ARN} is Updating: cannot {event}."),
+        State.PENDING_DELETION: (InvalidKeyState, f"{ARN} is pending deletion."),
+        State.PENDING_REPLICA_DELETION: (InvalidKeyState, f"{ARN} is pending deletion."),
     }[state]
 
 
@@ -75,9 +85,17 @@ def test_a_move_that_is_not_in_the_table_is_refused_in_awss_words(state: State, 
 
 
 def test_every_pair_is_either_in_the_table_or_refused() -> None:
-    """All states and events are covered: 18 moves are legal and 22 are not."""
-    assert (len(TRANSITIONS), len(REFUSED)) == (18, 22)
+    """All states and events are covered, and each state has its share of the legal moves."""
     assert len(State) * len(Event) == len(TRANSITIONS) + len(REFUSED)
+    assert Counter(state for state, _ in TRANSITIONS) == {
+        State.CREATING: 3,
+        State.PENDING_IMPORT: 7,
+        State.ENABLED: 12,
+        State.DISABLED: 9,
+        State.UPDATING: 4,
+        State.PENDING_DELETION: 5,
+        State.PENDING_REPLICA_DELETION: 5,
+    }
 
 
 def test_a_destroyed_key_stays_destroyed_and_unknown() -> None:
@@ -89,20 +107,21 @@ def test_a_destroyed_key_stays_destroyed_and_unknown() -> None:
 
 
 def test_only_a_key_that_waits_for_it_is_destroyed() -> None:
-    """There is one way to the end: schedule the deletion, and let the window pass."""
+    """There is one way to the end: schedule the deletion (and see all replicas gone), and let the window pass."""
     leading = [pair for pair, after in TRANSITIONS.items() if after is State.DESTROYED]
     assert leading == [(State.PENDING_DELETION, Event.DESTROY)]
     waiting = [pair for pair, after in TRANSITIONS.items() if after is State.PENDING_DELETION]
     assert {event for state, event in waiting if state is not State.PENDING_DELETION} == {
-        Event.SCHEDULE_DELETION
+        Event.SCHEDULE_DELETION,
+        Event.LAST_REPLICA_GONE,
     }
 
 
 def test_only_an_enabled_key_can_be_used() -> None:
-    """Cryptography is for enabled keys alone, and what is rescued from deletion comes back disabled."""
-    assert [state for state, event in TRANSITIONS if event is Event.USE] == [State.ENABLED]
-    rescued = key_in(State.PENDING_DELETION).after(Event.CANCEL_DELETION)
-    assert rescued.state is State.DISABLED
+    """Cryptography is for enabled keys, also while they change their primary; what is rescued is disabled."""
+    assert [state for state, event in TRANSITIONS if event is Event.USE] == [State.ENABLED, State.UPDATING]
+    for waiting in (State.PENDING_DELETION, State.PENDING_REPLICA_DELETION):
+        assert key_in(waiting).after(Event.CANCEL_DELETION).state is State.DISABLED
 
 
 @given(st.lists(st.sampled_from(Event), max_size=30))
@@ -138,9 +157,27 @@ def test_a_usage_that_does_not_fit_is_told_in_awss_words() -> None:
     assert str(error) == f"{ARN} key usage is ENCRYPT_DECRYPT which is not valid for Sign."
 
 
+def test_an_origin_that_does_not_fit_is_told_in_awss_words() -> None:
+    """The text names the key and where its material comes from."""
+    error = replace(key_in(State.ENABLED), origin=Origin.EXTERNAL).wrong_origin()
+    assert type(error) is UnsupportedOperation
+    assert str(error) == f"{ARN} origin is EXTERNAL which is not valid for this operation."
+
+
+def test_a_multi_region_key_knows_its_part() -> None:
+    """The first of its Regions has the primary; a key without members is of one Region."""
+    key = key_in(State.ENABLED)
+    assert (key.multi_region, key.primary) == (False, False)
+    primary = replace(key, members=("eu-central-1", "eu-west-1"))
+    assert (primary.multi_region, primary.primary) == (True, True)
+    replica = replace(key, members=("eu-west-1", "eu-central-1"))
+    assert (replica.multi_region, replica.primary) == (True, False)
+
+
 def test_arns_are_awss() -> None:
-    """A key and an alias have the ARNs that AWS gives them."""
+    """A key and an alias have the ARNs that AWS gives them, and a key in the change feed its Region and id."""
     assert key_in(State.ENABLED).arn == ARN
+    assert key_in(State.ENABLED).ref == "eu-central-1/1234abcd"
     alias = Alias(
         account="111122223333",
         region="eu-central-1",
@@ -153,10 +190,16 @@ def test_arns_are_awss() -> None:
 
 
 def test_versions_say_why_they_were_made() -> None:
-    """The reasons are the ones that AWS lists for rotations, and the first."""
-    assert [str(reason) for reason in Rotation] == ["FIRST", "AUTOMATIC", "ON_DEMAND"]
+    """The reasons are the ones that AWS lists for rotations, the first, and not yet."""
+    assert [str(reason) for reason in Rotation] == ["FIRST", "AUTOMATIC", "ON_DEMAND", "PENDING"]
     version = Version(
-        key_id="1", number=1, handle="h", material_id="00", created=1.0, rotation=Rotation.FIRST
+        region="eu-central-1",
+        key_id="1",
+        number=1,
+        handle="h",
+        material_id="00",
+        created=1.0,
+        rotation=Rotation.FIRST,
     )
     assert version.rotation is Rotation.FIRST
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from keystead.core.errors import InvalidKeyUsage, InvalidRequest, UnsupportedOperation
+from keystead.core.errors import InvalidRequest, UnsupportedOperation
 
 SYMMETRIC: Final = "SYMMETRIC_DEFAULT"
 
@@ -104,9 +104,3 @@ def choose(spec: str, usage: str | None) -> tuple[str, str]:
 def algorithms(spec: str, usage: str) -> tuple[str, ...]:
     """The algorithms of a key of that spec and usage."""
     return SPECS[spec].usages[usage]
-
-
-def check_algorithm(spec: str, usage: str, algorithm: str) -> None:
-    """Refuse an algorithm that is not in a key's row."""
-    if algorithm not in SPECS[spec].usages[usage]:
-        raise InvalidKeyUsage(f"Algorithm {algorithm} is incompatible with key spec {spec}.")
