@@ -7,7 +7,7 @@ forgetting.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from typing import TypeVar
@@ -21,7 +21,10 @@ from keystead.core.errors import (
     NotFound,
     StoreUnavailable,
 )
-from keystead.core.key import Alias, Key, State, Version
+from keystead.core.grant import Grant
+from keystead.core.importing import ImportOffer
+from keystead.core.key import Alias, Key, State, Version, key_ref
+from keystead.core.keystore import KeyStore
 from keystead.core.ports import Change, Store, Transaction, View
 from keystead.core.principal import AccessKey, Principal
 from keystead.core.seal import SealSlot
@@ -48,10 +51,13 @@ def migrate(url: str) -> tuple[str, str]:
 class _Tables:
     """Everything stored, each table by its primary key. Never changed once it can be seen."""
 
-    keys: dict[str, Key] = field(default_factory=dict)
-    versions: dict[tuple[str, int], Version] = field(default_factory=dict)
+    keys: dict[tuple[str, str], Key] = field(default_factory=dict)
+    versions: dict[tuple[str, str, int], Version] = field(default_factory=dict)
     aliases: dict[tuple[str, str, str], Alias] = field(default_factory=dict)
-    tags: dict[tuple[str, str], str] = field(default_factory=dict)
+    tags: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    grants: dict[tuple[str, str, str], Grant] = field(default_factory=dict)
+    import_offers: dict[str, ImportOffer] = field(default_factory=dict)
+    key_stores: dict[str, KeyStore] = field(default_factory=dict)
     principals: dict[str, Principal] = field(default_factory=dict)
     access_keys: dict[str, AccessKey] = field(default_factory=dict)
     account_keys: dict[str, str] = field(default_factory=dict)
@@ -66,6 +72,9 @@ class _Tables:
             dict(self.versions),
             dict(self.aliases),
             dict(self.tags),
+            dict(self.grants),
+            dict(self.import_offers),
+            dict(self.key_stores),
             dict(self.principals),
             dict(self.access_keys),
             dict(self.account_keys),
@@ -92,8 +101,8 @@ class _View(View):
         return self._rows
 
     @override
-    def key(self, key_id: str) -> Key | None:
-        return self._tables.keys.get(key_id)
+    def key(self, region: str, key_id: str) -> Key | None:
+        return self._tables.keys.get((region, key_id))
 
     @override
     def keys(self, account: str, region: str, after: str, limit: int) -> list[Key]:
@@ -106,35 +115,62 @@ class _View(View):
 
     @override
     def keys_to_destroy(self, now: float, limit: int) -> list[Key]:
-        found = [
-            (key.deletion_date, key.id, key)
-            for key in self._tables.keys.values()
-            if key.state is State.PENDING_DELETION
-            and key.deletion_date is not None
-            and key.deletion_date <= now
-        ]
-        return [key for *_, key in sorted(found, key=lambda due: due[:2])[:limit]]
+        return self._due(
+            lambda key: key.state is State.PENDING_DELETION, lambda key: key.deletion_date, now, limit
+        )
 
     @override
     def keys_to_rotate(self, now: float, limit: int) -> list[Key]:
+        return self._due(
+            lambda key: key.state is State.ENABLED and key.rotation_period_days is not None,
+            lambda key: key.next_rotation,
+            now,
+            limit,
+        )
+
+    @override
+    def keys_to_expire(self, now: float, limit: int) -> list[Key]:
+        return self._due(lambda key: key.state is not State.DESTROYED, lambda key: key.expires, now, limit)
+
+    def _due(
+        self, wanted: Callable[[Key], bool], date: Callable[[Key], float | None], now: float, limit: int
+    ) -> list[Key]:
+        """The wanted keys whose date has come, oldest date first."""
         found = [
-            (key.next_rotation, key.id, key)
+            (due, key.region, key.id, key)
             for key in self._tables.keys.values()
-            if key.state is State.ENABLED
-            and key.rotation_period_days is not None
-            and key.next_rotation is not None
-            and key.next_rotation <= now
+            if wanted(key) and (due := date(key)) is not None and due <= now
         ]
-        return [key for *_, key in sorted(found, key=lambda due: due[:2])[:limit]]
+        return [key for *_, key in sorted(found, key=lambda row: row[:3])[:limit]]
 
     @override
-    def version(self, key_id: str, number: int) -> Version | None:
-        return self._tables.versions.get((key_id, number))
+    def keys_in_store(self, key_store_id: str, after: str, limit: int) -> list[Key]:
+        found = (
+            key
+            for key in self._tables.keys.values()
+            if key_store_id and key.key_store == key_store_id and key.state is not State.DESTROYED
+        )
+        return _page(found, lambda key: key.id, after, limit)
 
     @override
-    def versions(self, key_id: str, after: int, limit: int) -> list[Version]:
-        found = (version for version in self._tables.versions.values() if version.key_id == key_id)
-        return _page(found, lambda version: version.number, after, limit)
+    def version(self, region: str, key_id: str, number: int) -> Version | None:
+        return self._tables.versions.get((region, key_id, number))
+
+    @override
+    def versions(self, region: str, key_id: str, after: int, limit: int) -> list[Version]:
+        return _page(self._versions_of(region, key_id), lambda version: version.number, after, limit)
+
+    @override
+    def last_version(self, region: str, key_id: str) -> Version | None:
+        return max(self._versions_of(region, key_id), key=lambda version: version.number, default=None)
+
+    def _versions_of(self, region: str, key_id: str) -> list[Version]:
+        """A key's versions, in any order."""
+        return [
+            version
+            for version in self._tables.versions.values()
+            if version.region == region and version.key_id == key_id
+        ]
 
     @override
     def alias(self, account: str, region: str, name: str) -> Alias | None:
@@ -150,9 +186,53 @@ class _View(View):
         return _page(found, lambda alias: alias.name, after, limit)
 
     @override
-    def tags(self, key_id: str, after: str, limit: int) -> list[tuple[str, str]]:
-        found = ((name, value) for (owner, name), value in self._tables.tags.items() if owner == key_id)
+    def tags(self, region: str, key_id: str, after: str, limit: int) -> list[tuple[str, str]]:
+        found = (
+            (name, value) for (*owner, name), value in self._tables.tags.items() if owner == [region, key_id]
+        )
         return _page(found, lambda tag: tag[0], after, limit)
+
+    @override
+    def grant(self, region: str, key_id: str, grant_id: str) -> Grant | None:
+        found = self._tables.grants.get((region, key_id, grant_id))
+        return None if found is None else _own_grant(found)
+
+    @override
+    def grants(self, region: str, key_id: str, grantee: str | None, after: str, limit: int) -> list[Grant]:
+        found = (
+            _own_grant(grant)
+            for grant in self._tables.grants.values()
+            if grant.region == region
+            and grant.key_id == key_id
+            and grantee in (None, grant.grantee, grant.grantee_service)
+        )
+        return _page(found, lambda grant: grant.id, after, limit)
+
+    @override
+    def retirable_grants(self, retiring: str, region: str, after: str, limit: int) -> list[Grant]:
+        found = (
+            _own_grant(grant)
+            for grant in self._tables.grants.values()
+            if grant.region == region and retiring in (grant.retiring, grant.retiring_service)
+        )
+        return _page(found, lambda grant: grant.id, after, limit)
+
+    @override
+    def import_offer(self, offer_id: str) -> ImportOffer | None:
+        return self._tables.import_offers.get(offer_id)
+
+    @override
+    def key_store(self, key_store_id: str) -> KeyStore | None:
+        return self._tables.key_stores.get(key_store_id)
+
+    @override
+    def key_stores(self, account: str, region: str, after: str, limit: int) -> list[KeyStore]:
+        found = (
+            key_store
+            for key_store in self._tables.key_stores.values()
+            if key_store.account == account and key_store.region == region
+        )
+        return _page(found, lambda key_store: key_store.id, after, limit)
 
     @override
     def principal(self, arn: str) -> Principal | None:
@@ -217,41 +297,48 @@ class _Transaction(_View, Transaction):
             self._changed.add((kind, ref))
             self._tables.changes.append(Change(self.newest_change() + 1, kind, ref, self._request))
 
-    def _need_key(self, key_id: str) -> None:
-        if key_id not in self._tables.keys:
+    def _need_key(self, region: str, key_id: str) -> None:
+        if (region, key_id) not in self._tables.keys:
             raise NotFound("what this refers to does not exist, or no longer")
 
     @override
     def put_key(self, key: Key) -> None:
         _storable(astuple(key))
-        self._tables.keys[key.id] = key
-        self._wrote("key", key.id)
+        self._tables.keys[key.region, key.id] = key
+        self._wrote("key", key.ref)
 
     @override
     def add_version(self, version: Version) -> None:
         _storable(astuple(version))
-        if (version.key_id, version.number) in self._tables.versions:
+        name = (version.region, version.key_id, version.number)
+        if name in self._tables.versions:
             raise AlreadyExists(f"version {version.number} of key {version.key_id} exists already")
-        self._need_key(version.key_id)
-        self._tables.versions[version.key_id, version.number] = version
-        self._wrote("key", version.key_id)
+        self._need_key(version.region, version.key_id)
+        self._tables.versions[name] = version
+        self._wrote("key", key_ref(version.region, version.key_id))
 
     @override
-    def erase_versions(self, key_id: str) -> list[Version]:
-        found = sorted(
-            (version for version in self._tables.versions.values() if version.key_id == key_id),
-            key=lambda version: version.number,
-        )
+    def put_version(self, version: Version) -> None:
+        _storable(astuple(version))
+        name = (version.region, version.key_id, version.number)
+        if name not in self._tables.versions:
+            raise NotFound(f"version {version.number} of key {version.key_id} does not exist")
+        self._tables.versions[name] = version
+        self._wrote("key", key_ref(version.region, version.key_id))
+
+    @override
+    def erase_versions(self, region: str, key_id: str) -> list[Version]:
+        found = sorted(self._versions_of(region, key_id), key=lambda version: version.number)
         for version in found:
             if version.handle:
-                self._tables.versions[key_id, version.number] = replace(version, handle="")
-                self._wrote("key", key_id)
+                self._tables.versions[region, key_id, version.number] = replace(version, handle="")
+                self._wrote("key", key_ref(region, key_id))
         return found
 
     @override
     def put_alias(self, alias: Alias) -> None:
         _storable(astuple(alias))
-        self._need_key(alias.key_id)
+        self._need_key(alias.region, alias.key_id)
         self._tables.aliases[alias.account, alias.region, alias.name] = alias
         self._wrote("alias", alias.arn)
 
@@ -262,16 +349,61 @@ class _Transaction(_View, Transaction):
             self._wrote("alias", gone.arn)
 
     @override
-    def put_tag(self, key_id: str, name: str, value: str) -> None:
+    def put_tag(self, region: str, key_id: str, name: str, value: str) -> None:
         _storable((name, value))
-        self._need_key(key_id)
-        self._tables.tags[key_id, name] = value
-        self._wrote("key", key_id)
+        self._need_key(region, key_id)
+        self._tables.tags[region, key_id, name] = value
+        self._wrote("key", key_ref(region, key_id))
 
     @override
-    def delete_tag(self, key_id: str, name: str) -> None:
-        if self._tables.tags.pop((key_id, name), None) is not None:
-            self._wrote("key", key_id)
+    def delete_tag(self, region: str, key_id: str, name: str) -> None:
+        if self._tables.tags.pop((region, key_id, name), None) is not None:
+            self._wrote("key", key_ref(region, key_id))
+
+    @override
+    def put_grant(self, grant: Grant) -> None:
+        _storable(astuple(grant))
+        self._need_key(grant.region, grant.key_id)
+        self._tables.grants[grant.region, grant.key_id, grant.id] = _own_grant(grant)
+        self._wrote("grants", key_ref(grant.region, grant.key_id))
+
+    @override
+    def delete_grant(self, region: str, key_id: str, grant_id: str) -> None:
+        if self._tables.grants.pop((region, key_id, grant_id), None) is not None:
+            self._wrote("grants", key_ref(region, key_id))
+
+    @override
+    def put_import_offer(self, offer: ImportOffer) -> None:
+        _storable(astuple(offer))
+        self._tables.import_offers[offer.id] = offer
+        self._wrote("import-offer", offer.id)
+
+    @override
+    def delete_import_offer(self, offer_id: str) -> None:
+        if self._tables.import_offers.pop(offer_id, None) is not None:
+            self._wrote("import-offer", offer_id)
+
+    @override
+    def delete_import_offers(self, before: float) -> None:
+        old = [
+            (offer.valid_to, offer.id)
+            for offer in self._tables.import_offers.values()
+            if offer.valid_to < before
+        ]
+        for _, offer_id in sorted(old):
+            self.delete_import_offer(offer_id)
+
+    @override
+    def put_key_store(self, key_store: KeyStore) -> None:
+        _storable(astuple(key_store))
+        self._tables.key_stores[key_store.id] = key_store
+        self._wrote("key-store", key_store.ref)
+
+    @override
+    def delete_key_store(self, key_store_id: str) -> None:
+        gone = self._tables.key_stores.pop(key_store_id, None)
+        if gone is not None:
+            self._wrote("key-store", gone.ref)
 
     @override
     def put_principal(self, principal: Principal) -> None:
@@ -306,6 +438,7 @@ class _Transaction(_View, Transaction):
 
     @override
     def put_seal_slot(self, slot: SealSlot) -> None:
+        _storable(astuple(slot))
         self._tables.seal_slots[slot.id] = _own(slot)
         self._wrote("seal-slot", slot.id)
 
@@ -379,8 +512,7 @@ class Memory(Store):
 
 def _page(rows: Iterable[T], name: Callable[[T], Name], after: Name, limit: int) -> list[T]:
     """The rows that come after ``after`` in the order of their names."""
-    later = {name(row): row for row in rows}
-    return [later[each] for each in sorted(later) if each > after][:limit]
+    return sorted((row for row in rows if name(row) > after), key=name)[:limit]
 
 
 def _own(slot: SealSlot) -> SealSlot:
@@ -388,12 +520,25 @@ def _own(slot: SealSlot) -> SealSlot:
     return replace(slot, parameters=dict(slot.parameters))
 
 
+def _own_grant(grant: Grant) -> Grant:
+    """The grant with contexts that nobody else can change."""
+    return replace(
+        grant, context_equals=dict(grant.context_equals), context_subset=dict(grant.context_subset)
+    )
+
+
 def _storable(values: Iterable[object]) -> None:
     """Refuse what a file could not hold either."""
-    try:
-        for value in values:
-            str(value).encode()
-    except UnicodeEncodeError:
-        raise InvalidRequest(
-            "a text that is not Unicode or a number of more than 64 bits cannot be stored"
-        ) from None
+    for value in values:
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise InvalidRequest(
+                    "a text that is not Unicode or a number of more than 64 bits cannot be stored"
+                ) from None
+        elif isinstance(value, Mapping):
+            _storable(value.keys())
+            _storable(value.values())
+        elif isinstance(value, tuple):
+            _storable(value)
