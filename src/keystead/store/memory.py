@@ -204,7 +204,7 @@ class _View(View):
             for grant in self._tables.grants.values()
             if grant.region == region
             and grant.key_id == key_id
-            and grantee in (None, grant.grantee, grant.grantee_service)
+            and (grantee is None or (grantee and grantee in (grant.grantee, grant.grantee_service)))
         )
         return _page(found, lambda grant: grant.id, after, limit)
 
@@ -213,7 +213,7 @@ class _View(View):
         found = (
             _own_grant(grant)
             for grant in self._tables.grants.values()
-            if grant.region == region and retiring in (grant.retiring, grant.retiring_service)
+            if grant.region == region and retiring and retiring in (grant.retiring, grant.retiring_service)
         )
         return _page(found, lambda grant: grant.id, after, limit)
 

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Engine,
     Executable,
@@ -35,6 +36,7 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
+    TextClause,
     bindparam,
     create_engine,
     delete,
@@ -57,7 +59,10 @@ from keystead.core.errors import (
     NotFound,
     StoreUnavailable,
 )
-from keystead.core.key import Alias, Key, Version
+from keystead.core.grant import Grant
+from keystead.core.importing import ImportOffer
+from keystead.core.key import Alias, Key, Version, key_ref
+from keystead.core.keystore import KeyStore
 from keystead.core.ports import Change, Store, Transaction, View
 from keystead.core.principal import AccessKey, Principal
 from keystead.core.seal import SealSlot
@@ -112,37 +117,51 @@ def _page(query: Select[Any], *order: Any) -> Select[Any]:  # noqa: ANN401 - a c
     return query.where(order[-1] > bindparam("after")).order_by(*order).limit(bindparam("limit"))
 
 
-_k, _v, _a, _p, _c = tables.keys.c, tables.versions.c, tables.aliases.c, tables.principals.c, tables.changes.c
+def _due(condition: TextClause, date: ColumnElement[Any], *more: ColumnElement[bool]) -> Select[Any]:
+    """The keys of an index whose date has come, oldest date first."""
+    query = select(tables.keys).where(condition, date <= bindparam("now"), *more)
+    return query.order_by(date, _k.region, _k.id).limit(bindparam("limit"))
 
-KEY = select(tables.keys).where(*_by(tables.keys, "id"))
+
+_k, _v, _a, _p, _c = tables.keys.c, tables.versions.c, tables.aliases.c, tables.principals.c, tables.changes.c
+_g, _o, _s = tables.grants.c, tables.import_offers.c, tables.key_stores.c
+
+KEY = select(tables.keys).where(*_by(tables.keys, "region", "id"))
 KEYS = _page(select(tables.keys).where(*_by(tables.keys, "account", "region"), tables.NOT_DESTROYED), _k.id)
-KEYS_TO_DESTROY = (
-    select(tables.keys)
-    .where(tables.PENDING_DELETION, _k.deletion_date <= bindparam("now"))
-    .order_by(_k.deletion_date, _k.id)
-    .limit(bindparam("limit"))
-)
-KEYS_TO_ROTATE = (
-    select(tables.keys)
-    .where(
-        tables.ROTATED_BY_ITSELF,
-        _k.rotation_period_days.is_not(None),
-        _k.next_rotation <= bindparam("now"),
-    )
-    .order_by(_k.next_rotation, _k.id)
-    .limit(bindparam("limit"))
-)
-VERSION = select(tables.versions).where(*_by(tables.versions, "key_id", "number"))
-VERSIONS = _page(select(tables.versions).where(*_by(tables.versions, "key_id")), _v.number)
-EVERY_VERSION = select(tables.versions).where(*_by(tables.versions, "key_id")).order_by(_v.number)
+KEYS_TO_DESTROY = _due(tables.PENDING_DELETION, _k.deletion_date)
+KEYS_TO_ROTATE = _due(tables.ROTATED_BY_ITSELF, _k.next_rotation, _k.rotation_period_days.is_not(None))
+KEYS_TO_EXPIRE = _due(tables.EXPIRING, _k.expires)
+KEYS_IN_STORE = _page(select(tables.keys).where(*_by(tables.keys, "key_store"), tables.IN_STORE), _k.id)
+VERSION = select(tables.versions).where(*_by(tables.versions, "region", "key_id", "number"))
+EVERY_VERSION = select(tables.versions).where(*_by(tables.versions, "region", "key_id")).order_by(_v.number)
+VERSIONS = EVERY_VERSION.where(_v.number > bindparam("after")).limit(bindparam("limit"))
+LAST_VERSION = EVERY_VERSION.order_by(None).order_by(_v.number.desc()).limit(1)
 ALIAS = select(tables.aliases).where(*_by(tables.aliases, "account", "region", "name"))
 ALIASES = _page(select(tables.aliases).where(*_by(tables.aliases, "account", "region")), _a.name)
 ALIASES_OF_KEY = _page(
     select(tables.aliases).where(*_by(tables.aliases, "key_id", "account", "region")), _a.name
 )
 TAGS = _page(
-    select(tables.tags.c.name, tables.tags.c.value).where(*_by(tables.tags, "key_id")), tables.tags.c.name
+    select(tables.tags.c.name, tables.tags.c.value).where(*_by(tables.tags, "region", "key_id")),
+    tables.tags.c.name,
 )
+GRANT = select(tables.grants).where(*_by(tables.grants, "region", "key_id", "id"))
+GRANTS = _page(select(tables.grants).where(*_by(tables.grants, "region", "key_id")), _g.id)
+# Whoever is named is a principal or a service. Each is looked up along its own index; asked for both at once,
+# the database would have to sort. None is found twice: the second does not repeat what the first has.
+GRANTS_OF_PRINCIPAL = GRANTS.where(tables.FOR_PRINCIPAL, _g.grantee == bindparam("named"))
+GRANTS_OF_SERVICE = GRANTS.where(
+    tables.FOR_SERVICE, _g.grantee_service == bindparam("named"), _g.grantee != bindparam("named")
+)
+_RETIRABLE = _page(select(tables.grants).where(*_by(tables.grants, "region")), _g.id)
+RETIRED_BY_PRINCIPAL = _RETIRABLE.where(tables.RETIRED_BY_PRINCIPAL, _g.retiring == bindparam("named"))
+RETIRED_BY_SERVICE = _RETIRABLE.where(
+    tables.RETIRED_BY_SERVICE, _g.retiring_service == bindparam("named"), _g.retiring != bindparam("named")
+)
+IMPORT_OFFER = select(tables.import_offers).where(*_by(tables.import_offers, "id"))
+ENDED_OFFERS = select(_o.id).where(_o.valid_to < bindparam("before")).order_by(_o.valid_to, _o.id)
+KEY_STORE = select(tables.key_stores).where(*_by(tables.key_stores, "id"))
+KEY_STORES = _page(select(tables.key_stores).where(*_by(tables.key_stores, "account", "region")), _s.id)
 PRINCIPAL = select(tables.principals).where(*_by(tables.principals, "arn"))
 PRINCIPALS = _page(select(tables.principals).where(*_by(tables.principals, "account")), _p.arn)
 ACCESS_KEY = select(tables.access_keys).where(*_by(tables.access_keys, "id"))
@@ -169,12 +188,21 @@ PUT_KEY = _put(tables.keys)
 ADD_VERSION = upsert(tables.versions).on_conflict_do_nothing()
 # A parameter that is called like a column would be taken for a value to set.
 ERASE_VERSIONS = (
-    update(tables.versions).where(_v.key_id == bindparam("of_key"), _v.handle != "").values(handle="")
+    update(tables.versions)
+    .where(_v.region == bindparam("of_region"), _v.key_id == bindparam("of_key"), _v.handle != "")
+    .values(handle="")
 )
+PUT_VERSION = _put(tables.versions)
 PUT_ALIAS = _put(tables.aliases)
 DELETE_ALIAS = delete(tables.aliases).where(*_by(tables.aliases, "account", "region", "name"))
 PUT_TAG = _put(tables.tags)
-DELETE_TAG = delete(tables.tags).where(*_by(tables.tags, "key_id", "name"))
+DELETE_TAG = delete(tables.tags).where(*_by(tables.tags, "region", "key_id", "name"))
+PUT_GRANT = _put(tables.grants)
+DELETE_GRANT = delete(tables.grants).where(*_by(tables.grants, "region", "key_id", "id"))
+PUT_IMPORT_OFFER = _put(tables.import_offers)
+DELETE_IMPORT_OFFER = delete(tables.import_offers).where(*_by(tables.import_offers, "id"))
+PUT_KEY_STORE = _put(tables.key_stores)
+DELETE_KEY_STORE = delete(tables.key_stores).where(*_by(tables.key_stores, "id"))
 PUT_PRINCIPAL = _put(tables.principals)
 DELETE_PRINCIPAL = delete(tables.principals).where(*_by(tables.principals, "arn"))
 PUT_ACCESS_KEY = _put(tables.access_keys)
@@ -306,8 +334,8 @@ class _View(View):
         return [rows.record(kind, row) for row in self._session.rows(statement, parameters)]
 
     @override
-    def key(self, key_id: str) -> Key | None:
-        return self._one(Key, KEY, id=key_id)
+    def key(self, region: str, key_id: str) -> Key | None:
+        return self._one(Key, KEY, region=region, id=key_id)
 
     @override
     def keys(self, account: str, region: str, after: str, limit: int) -> list[Key]:
@@ -322,12 +350,24 @@ class _View(View):
         return self._all(Key, KEYS_TO_ROTATE, now=now, limit=limit)
 
     @override
-    def version(self, key_id: str, number: int) -> Version | None:
-        return self._one(Version, VERSION, key_id=key_id, number=number)
+    def keys_to_expire(self, now: float, limit: int) -> list[Key]:
+        return self._all(Key, KEYS_TO_EXPIRE, now=now, limit=limit)
 
     @override
-    def versions(self, key_id: str, after: int, limit: int) -> list[Version]:
-        return self._all(Version, VERSIONS, key_id=key_id, after=after, limit=limit)
+    def keys_in_store(self, key_store_id: str, after: str, limit: int) -> list[Key]:
+        return self._all(Key, KEYS_IN_STORE, key_store=key_store_id, after=after, limit=limit)
+
+    @override
+    def version(self, region: str, key_id: str, number: int) -> Version | None:
+        return self._one(Version, VERSION, region=region, key_id=key_id, number=number)
+
+    @override
+    def versions(self, region: str, key_id: str, after: int, limit: int) -> list[Version]:
+        return self._all(Version, VERSIONS, region=region, key_id=key_id, after=after, limit=limit)
+
+    @override
+    def last_version(self, region: str, key_id: str) -> Version | None:
+        return self._one(Version, LAST_VERSION, region=region, key_id=key_id)
 
     @override
     def alias(self, account: str, region: str, name: str) -> Alias | None:
@@ -341,9 +381,48 @@ class _View(View):
         return self._all(Alias, ALIASES_OF_KEY, key_id=key_id, **place)
 
     @override
-    def tags(self, key_id: str, after: str, limit: int) -> list[tuple[str, str]]:
-        found = self._session.rows(TAGS, {"key_id": key_id, "after": after, "limit": limit})
-        return [(tag.name, tag.value) for tag in found]
+    def tags(self, region: str, key_id: str, after: str, limit: int) -> list[tuple[str, str]]:
+        place = {"region": region, "key_id": key_id, "after": after, "limit": limit}
+        return [(tag.name, tag.value) for tag in self._session.rows(TAGS, place)]
+
+    @override
+    def grant(self, region: str, key_id: str, grant_id: str) -> Grant | None:
+        return self._one(Grant, GRANT, region=region, key_id=key_id, id=grant_id)
+
+    @override
+    def grants(self, region: str, key_id: str, grantee: str | None, after: str, limit: int) -> list[Grant]:
+        place = {"region": region, "key_id": key_id, "after": after, "limit": limit}
+        if grantee is None:
+            return self._all(Grant, GRANTS, **place)
+        return self._either(GRANTS_OF_PRINCIPAL, GRANTS_OF_SERVICE, limit, named=grantee, **place)
+
+    @override
+    def retirable_grants(self, retiring: str, region: str, after: str, limit: int) -> list[Grant]:
+        place = {"named": retiring, "region": region, "after": after}
+        return self._either(RETIRED_BY_PRINCIPAL, RETIRED_BY_SERVICE, limit, **place)
+
+    def _either(
+        self, principal: Executable, service: Executable, limit: int, **parameters: object
+    ) -> list[Grant]:
+        """A page of the grants that one of two queries finds."""
+        found = [
+            grant
+            for query in (principal, service)
+            for grant in self._all(Grant, query, limit=limit, **parameters)
+        ]
+        return sorted(found, key=lambda grant: grant.id)[:limit]
+
+    @override
+    def import_offer(self, offer_id: str) -> ImportOffer | None:
+        return self._one(ImportOffer, IMPORT_OFFER, id=offer_id)
+
+    @override
+    def key_store(self, key_store_id: str) -> KeyStore | None:
+        return self._one(KeyStore, KEY_STORE, id=key_store_id)
+
+    @override
+    def key_stores(self, account: str, region: str, after: str, limit: int) -> list[KeyStore]:
+        return self._all(KeyStore, KEY_STORES, account=account, region=region, after=after, limit=limit)
 
     @override
     def principal(self, arn: str) -> Principal | None:
@@ -419,17 +498,27 @@ class _Transaction(_View, Transaction):
 
     @override
     def put_key(self, key: Key) -> None:
-        self._write("key", key.id, PUT_KEY, rows.row(key))
+        self._write("key", key.ref, PUT_KEY, rows.row(key))
 
     @override
     def add_version(self, version: Version) -> None:
-        if not self._write("key", version.key_id, ADD_VERSION, rows.row(version)):
+        ref = key_ref(version.region, version.key_id)
+        if not self._write("key", ref, ADD_VERSION, rows.row(version)):
             raise AlreadyExists(f"version {version.number} of key {version.key_id} exists already")
 
     @override
-    def erase_versions(self, key_id: str) -> list[Version]:
-        found = self._all(Version, EVERY_VERSION, key_id=key_id)
-        self.erased = bool(self._write("key", key_id, ERASE_VERSIONS, {"of_key": key_id})) or self.erased
+    def put_version(self, version: Version) -> None:
+        old = self.version(version.region, version.key_id, version.number)
+        if old is None:
+            raise NotFound(f"version {version.number} of key {version.key_id} does not exist")
+        self._write("key", key_ref(version.region, version.key_id), PUT_VERSION, rows.row(version))
+        self.erased = self.erased or old.handle not in ("", version.handle)
+
+    @override
+    def erase_versions(self, region: str, key_id: str) -> list[Version]:
+        found = self._all(Version, EVERY_VERSION, region=region, key_id=key_id)
+        place = {"of_region": region, "of_key": key_id}
+        self.erased = bool(self._write("key", key_ref(region, key_id), ERASE_VERSIONS, place)) or self.erased
         return found
 
     @override
@@ -444,12 +533,46 @@ class _Transaction(_View, Transaction):
             self._write("alias", gone.arn, DELETE_ALIAS, place)
 
     @override
-    def put_tag(self, key_id: str, name: str, value: str) -> None:
-        self._write("key", key_id, PUT_TAG, {"key_id": key_id, "name": name, "value": value})
+    def put_tag(self, region: str, key_id: str, name: str, value: str) -> None:
+        tag = {"region": region, "key_id": key_id, "name": name, "value": value}
+        self._write("key", key_ref(region, key_id), PUT_TAG, tag)
 
     @override
-    def delete_tag(self, key_id: str, name: str) -> None:
-        self._write("key", key_id, DELETE_TAG, {"key_id": key_id, "name": name})
+    def delete_tag(self, region: str, key_id: str, name: str) -> None:
+        place = {"region": region, "key_id": key_id, "name": name}
+        self._write("key", key_ref(region, key_id), DELETE_TAG, place)
+
+    @override
+    def put_grant(self, grant: Grant) -> None:
+        self._write("grants", key_ref(grant.region, grant.key_id), PUT_GRANT, rows.row(grant))
+
+    @override
+    def delete_grant(self, region: str, key_id: str, grant_id: str) -> None:
+        place = {"region": region, "key_id": key_id, "id": grant_id}
+        self._write("grants", key_ref(region, key_id), DELETE_GRANT, place)
+
+    @override
+    def put_import_offer(self, offer: ImportOffer) -> None:
+        self._write("import-offer", offer.id, PUT_IMPORT_OFFER, rows.row(offer))
+
+    @override
+    def delete_import_offer(self, offer_id: str) -> None:
+        # What was imported under the offer's private key can be read from the wire with it.
+        gone = self._write("import-offer", offer_id, DELETE_IMPORT_OFFER, {"id": offer_id})
+        self.erased = bool(gone) or self.erased
+
+    @override
+    def delete_import_offers(self, before: float) -> None:
+        for offer in self._session.rows(ENDED_OFFERS, {"before": before}):
+            self.delete_import_offer(offer.id)
+
+    @override
+    def put_key_store(self, key_store: KeyStore) -> None:
+        self._write("key-store", key_store.ref, PUT_KEY_STORE, rows.row(key_store))
+
+    @override
+    def delete_key_store(self, key_store_id: str) -> None:
+        self._write("key-store", key_store_id, DELETE_KEY_STORE, {"id": key_store_id})
 
     @override
     def put_principal(self, principal: Principal) -> None:

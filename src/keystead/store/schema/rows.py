@@ -12,37 +12,71 @@ from typing import Any, TypeVar
 import msgspec
 
 from keystead.core.errors import DataDamaged
+from keystead.core.grant import Grant
+from keystead.core.importing import ImportOffer
 from keystead.core.key import Alias, Key, Version
+from keystead.core.keystore import KeyStore
 from keystead.core.ports import Change
 from keystead.core.principal import AccessKey, Principal
 from keystead.core.seal import SealSlot
+from keystead.store.schema import tables
 
-Record = TypeVar("Record", Key, Version, Alias, Principal, AccessKey, SealSlot, Change)
+Record = TypeVar(
+    "Record",
+    Key,
+    Version,
+    Alias,
+    Grant,
+    ImportOffer,
+    KeyStore,
+    Principal,
+    AccessKey,
+    SealSlot,
+    Change,
+)
 
+_TABLES = {
+    Key: tables.keys,
+    Version: tables.versions,
+    Alias: tables.aliases,
+    Grant: tables.grants,
+    ImportOffer: tables.import_offers,
+    KeyStore: tables.key_stores,
+    Principal: tables.principals,
+    AccessKey: tables.access_keys,
+    SealSlot: tables.seal_slots,
+    Change: tables.changes,
+}
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _TABLES}
+_NAMES = {kind: tuple(column.name for column in table.primary_key) for kind, table in _TABLES.items()}
 
-_FIELDS = {
-    kind: tuple(field.name for field in fields(kind))
-    for kind in (Key, Version, Alias, Principal, AccessKey, SealSlot, Change)
+# The fields that hold more than one value are JSON texts in their columns.
+_JSON: dict[type, tuple[str, ...]] = {
+    Key: ("members",),
+    Grant: ("operations", "context_equals", "context_subset"),
+    SealSlot: ("parameters",),
 }
 
 
 def record(kind: type[Record], row: Sequence[Any]) -> Record:
     """The record in a row of all its columns; raises `DataDamaged` naming the row when it is not one."""
     values: dict[str, Any] = dict(zip(_FIELDS[kind], row, strict=True))
+    name = "/".join(str(values[part]) for part in _NAMES[kind])
     try:
-        if kind is SealSlot:
-            values["parameters"] = json.loads(values["parameters"])
+        for field in _JSON.get(kind, ()):
+            values[field] = json.loads(values[field])
         return msgspec.convert(values, kind)
     except (ValueError, TypeError):
         # Only the row's name is told: the library's words may quote what stands in the row.
         raise DataDamaged(
-            f"the store's {kind.__name__} {row[0]!r} does not read as one: restore the store from a backup"
+            f"the store's {kind.__name__} {name!r} does not read as one: restore the store from a backup"
         ) from None
 
 
 def row(record: Record) -> dict[str, Any]:
     """The row of a record, by column."""
     values: dict[str, Any] = msgspec.to_builtins(record)
-    if isinstance(record, SealSlot):
-        values["parameters"] = json.dumps(record.parameters, sort_keys=True)
+    for field in _JSON.get(type(record), ()):
+        # As it is, not escaped: what is no Unicode text is refused here as in every other column.
+        values[field] = json.dumps(values[field], sort_keys=True, ensure_ascii=False)
     return values
