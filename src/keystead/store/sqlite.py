@@ -391,9 +391,9 @@ class _View(View):
 
     @override
     def grants(self, region: str, key_id: str, grantee: str | None, after: str, limit: int) -> list[Grant]:
-        place = {"region": region, "key_id": key_id, "after": after, "limit": limit}
+        place = {"region": region, "key_id": key_id, "after": after}
         if grantee is None:
-            return self._all(Grant, GRANTS, **place)
+            return self._all(Grant, GRANTS, limit=limit, **place)
         return self._either(GRANTS_OF_PRINCIPAL, GRANTS_OF_SERVICE, limit, named=grantee, **place)
 
     @override
