@@ -26,8 +26,7 @@ from keystead.core.errors import (
 )
 from keystead.core.principal import user_arn
 from keystead.crypto.secret import Secret
-from keystead.fronts.aws.sign import sign
-from keystead.fronts.aws.sigv4 import Credential
+from keystead.crypto.sigv4 import Credential, sign
 from keystead.fronts.front import Asked
 from keystead.fronts.native import OUT_OF_ORDER, ROWS, STATUS, Native
 from keystead.service.entry import Entry

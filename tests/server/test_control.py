@@ -22,8 +22,7 @@ from typing_extensions import override
 
 from keystead.core.errors import StoreUnavailable
 from keystead.crypto.secret import Secret
-from keystead.fronts.aws.sign import sign
-from keystead.fronts.aws.sigv4 import Credential
+from keystead.crypto.sigv4 import Credential, sign
 from keystead.fronts.front import Asked, Inquiry
 from keystead.fronts.native import ROWS, Native
 from keystead.jobs.runner import Runner

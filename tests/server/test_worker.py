@@ -14,10 +14,9 @@ from typing_extensions import override
 from keystead.core.errors import DataDamaged, KeysteadError, StoreUnavailable
 from keystead.core.names import KeyReference
 from keystead.crypto.secret import Secret
+from keystead.crypto.sigv4 import Credential, sign
 from keystead.fronts.aws.json11 import Json11
 from keystead.fronts.aws.operations import ROWS
-from keystead.fronts.aws.sign import sign
-from keystead.fronts.aws.sigv4 import Credential
 from keystead.fronts.front import Asked, Inquiry
 from keystead.observe.metrics import Cell, Outcome, Reason, Slots, State
 from keystead.server import http
@@ -116,11 +115,13 @@ class Bench:
         self.other = self.house.gate("w1")
         self.slots = Slots(["w0"], [*ROWS, UNKNOWN])
         self.pool = SteppedPool()
+        self.slow_pool = SteppedPool()
         self.faults: list[BaseException] = []
         self.worker = Worker(
             gate=self.gate,
             front=front(working=self.gate.working, clock=self.house.clock, regions=()),
             pool=self.pool,
+            slow_pool=self.slow_pool,
             random=self.house.random,
             slots=self.slots,
             slot=0,
@@ -171,6 +172,7 @@ class Bench:
             if all(exchange.status for exchange in exchanges):
                 return
             self.pool.run()
+            self.slow_pool.run()
             await turn()
         raise AssertionError("no answer")
 
@@ -179,6 +181,13 @@ class Bench:
         created = await self.ask("CreateKey", **members)
         key_id = str(created.answer["KeyMetadata"]["KeyId"])
         assert (await self.ask("Encrypt", KeyId=key_id, Plaintext="AAAA")).status == 200
+        return key_id
+
+    async def signing_key(self) -> str:
+        """The id of a key whose use takes long; it is in the working set."""
+        created = await self.ask("CreateKey", KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")
+        key_id = str(created.answer["KeyMetadata"]["KeyId"])
+        assert (await self.ask("GetPublicKey", KeyId=key_id)).status == 200
         return key_id
 
     # What happens elsewhere.
@@ -201,7 +210,7 @@ class Bench:
     def key_exists(self, key_id: str) -> bool:
         """Whether the store has the key, and it is enabled."""
         with self.house.store.view() as view:
-            key = view.key(key_id)
+            key = view.key(REGION, key_id)
         return key is not None and key.state == "Enabled"
 
 
@@ -519,6 +528,101 @@ async def test_a_request_whose_ground_never_stands_still_is_refused() -> None:
     assert [record.outcome for record in exchange.records] == ["StoreUnavailable"]
 
 
+# --- what takes long -------------------------------------------------------------------------------------
+
+SIGN: Any = {"Message": "AAAA", "SigningAlgorithm": "RSASSA_PSS_SHA_256"}
+
+
+@on_loop
+async def test_slow_work_keeps_nobody_else_waiting() -> None:
+    """A signature is made on another thread, and others are answered meanwhile; then it is recorded and leaves."""
+    bench = Bench()
+    key_id, quick = await bench.signing_key(), await bench.key()
+    exchange = bench.send("Sign", KeyId=key_id, **SIGN)
+    other = bench.send("Encrypt", KeyId=quick, Plaintext="AAAA")
+    await turn()
+    assert (exchange.status, other.status) == (0, 200)
+    assert bench.durable("Sign") == []
+
+    bench.slow_pool.run()
+    await turn()
+    assert exchange.status == 200
+    assert [record.outcome for record in exchange.records] == ["Success"]
+    assert bench.worker._pooled == 0
+
+
+@on_loop
+async def test_slow_work_that_fails_is_recorded_and_told() -> None:
+    """What comes of it on the other thread is an answer like any."""
+    bench = Bench()
+    key_id = await bench.signing_key()
+    exchange = await bench.ask("Verify", KeyId=key_id, Signature="AAAA", **SIGN)
+    assert exchange.error == "KMSInvalidSignatureException"
+    assert [record.outcome for record in exchange.records] == ["SignatureMismatch"]
+
+
+@on_loop
+async def test_slow_work_may_be_done_in_parts() -> None:
+    """Re-encryption from one slow key to another goes to the pool twice."""
+    bench = Bench()
+    made = [await bench.ask("CreateKey", KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT") for _ in range(2)]
+    first, second = (str(one.answer["KeyMetadata"]["KeyId"]) for one in made)
+    algorithm = "RSAES_OAEP_SHA_256"
+    sealed = await bench.ask("Encrypt", KeyId=first, Plaintext="AAAA", EncryptionAlgorithm=algorithm)
+    exchange = await bench.ask(
+        "ReEncrypt",
+        CiphertextBlob=sealed.answer["CiphertextBlob"],
+        SourceKeyId=first,
+        DestinationKeyId=second,
+        SourceEncryptionAlgorithm=algorithm,
+        DestinationEncryptionAlgorithm=algorithm,
+    )
+    assert exchange.status == 200
+    assert bench.durable("ReEncrypt") == [("", "Success")]
+    assert bench.worker._pooled == 0
+
+
+@on_loop
+async def test_what_changed_while_slow_work_was_done_counts() -> None:
+    """A signature by a key that was disabled meanwhile does not leave."""
+    bench = Bench()
+    key_id = await bench.signing_key()
+    exchange = bench.send("Sign", KeyId=key_id, **SIGN)
+    bench.elsewhere(c.DisableKey(KeyReference(key_id)))
+    await bench.until(exchange)
+    assert exchange.error == "DisabledException"
+    assert bench.durable("Sign") == [("", "Success"), ("", "KeyDisabled")]
+
+
+@on_loop
+async def test_the_queue_for_slow_work_is_bounded() -> None:
+    """Too much at once is refused, on record, and not begun."""
+    bench = Bench()
+    key_id = await bench.signing_key()
+    waiting = [bench.send("Sign", KeyId=key_id, **SIGN) for _ in range(MOST_WAITING)]
+    refused = bench.send("Sign", KeyId=key_id, **SIGN)
+    await turn()
+    assert refused.error == "ThrottlingException"
+    assert [record.outcome for record in refused.records] == ["Throttled"]
+    await bench.until(*waiting)
+    assert {exchange.status for exchange in waiting} == {200}
+
+
+@on_loop
+async def test_slow_work_is_not_told_without_its_record() -> None:
+    """When the log fails meanwhile, the signature stays here and the caller gets a 503."""
+    bench = Bench()
+    key_id, quick = await bench.signing_key(), await bench.key()
+    exchange = bench.send("Sign", KeyId=key_id, **SIGN)
+    bench.house.audit.stop_disk()
+    bench.send("Encrypt", KeyId=quick, Plaintext="AAAA")
+    await turn()
+    bench.slow_pool.run()
+    await turn()
+    assert (exchange.status, exchange.error) == (503, "ServiceUnavailableException")
+    assert bench.worker._pooled == 0
+
+
 # --- changes ---------------------------------------------------------------------------------------------
 
 
@@ -611,9 +715,9 @@ async def test_a_load_that_fails_answers_and_records_an_error() -> None:
     bench = Bench()
     key_id = await bench.key()
     with bench.house.store.transact("damage") as tx:
-        key = tx.key(key_id)
+        key = tx.key(REGION, key_id)
         assert key is not None
-        tx.erase_versions(key_id)
+        tx.erase_versions(REGION, key_id)
     exchanges = [bench.send("Encrypt", KeyId=key_id, Plaintext="AAAA") for _ in range(2)]
     await bench.until(*exchanges)
 
@@ -924,3 +1028,17 @@ async def test_closing_ends_the_housekeeping() -> None:
 
     assert bench.slots.health(0) == before
     assert bench.faults == []
+
+
+@on_loop
+async def test_closing_finishes_the_slow_work_that_is_being_done() -> None:
+    """What a thread has begun is recorded and answered; what comes later is refused."""
+    bench = Bench()
+    key_id = await bench.signing_key()
+    exchange = bench.send("Sign", KeyId=key_id, **SIGN)
+    bench.worker.close()
+    assert exchange.status == 200
+    late = bench.send("Sign", KeyId=key_id, **SIGN)
+    bench.worker._settle()
+    assert (late.status, late.error) == (503, "ServiceUnavailableException")
+    assert [record.outcome for record in late.records] == ["ShuttingDown"]

@@ -17,8 +17,7 @@ import click
 from typing_extensions import override
 
 from keystead.crypto.secret import Secret
-from keystead.fronts.aws.sign import sign
-from keystead.fronts.aws.sigv4 import Credential
+from keystead.crypto.sigv4 import Credential, sign
 from keystead.testing.bench import campaign
 from keystead.testing.bench import report as reports
 from keystead.testing.bench.keystead import Keystead

@@ -54,8 +54,7 @@ class Control:
 
     def ask(self, operation: str, **arguments: object) -> dict[str, Any]:
         """One operation of the native API, signed with the credentials in the environment."""
-        from keystead.fronts.aws.sign import sign  # noqa: PLC0415 - only where it is used
-        from keystead.fronts.aws.sigv4 import Credential  # noqa: PLC0415 - as above
+        from keystead.crypto.sigv4 import Credential, sign  # noqa: PLC0415 - only where it is used
 
         access_key_id, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
         if not access_key_id or not secret:

@@ -32,8 +32,9 @@ from keystead.core.errors import (
 from keystead.core.ports import Clock
 from keystead.core.principal import AccessKey, Principal
 from keystead.crypto.secret import Secret
+from keystead.crypto.sigv4 import Credential
 from keystead.fronts.aws import names
-from keystead.fronts.aws.sigv4 import Credential, Verifier
+from keystead.fronts.aws.sigv4 import Verifier
 from keystead.fronts.front import Asked, Inquiry
 from keystead.service import commands as c
 from keystead.service import results as r

@@ -22,7 +22,8 @@ from keystead.core.errors import (
     UnknownCredentials,
 )
 from keystead.crypto.secret import Secret
-from keystead.fronts.aws.sigv4 import Credential, Verified, Verifier, canonical_query, canonical_uri
+from keystead.crypto.sigv4 import Credential, canonical_query, canonical_uri
+from keystead.fronts.aws.sigv4 import Verified, Verifier
 
 NOW = dt.datetime(2026, 3, 4, 5, 6, 7, tzinfo=dt.UTC)
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"

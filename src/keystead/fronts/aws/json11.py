@@ -18,9 +18,10 @@ from zlib import crc32
 from keystead.core.errors import KeysteadError, NotFound
 from keystead.core.ports import Clock
 from keystead.crypto.secret import Secret
+from keystead.crypto.sigv4 import Credential
 from keystead.fronts.aws import errors, model, names
 from keystead.fronts.aws.operations import ROWS
-from keystead.fronts.aws.sigv4 import Credential, Verifier
+from keystead.fronts.aws.sigv4 import Verifier
 from keystead.fronts.aws.validate import parse, validate
 from keystead.fronts.front import Asked, Inquiry
 from keystead.service.caller import Caller

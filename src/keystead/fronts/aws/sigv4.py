@@ -33,16 +33,20 @@ from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from operator import itemgetter
 from typing import Any, Final
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import msgspec
 
 from keystead.core.errors import IncompleteSignature, InvalidSignature, NotAuthenticated, UnknownCredentials
 from keystead.core.ports import Clock
 from keystead.crypto.secret import Secret
-
-ALGORITHM: Final = b"AWS4-HMAC-SHA256"
-TERMINATOR: Final = b"aws4_request"
+from keystead.crypto.sigv4 import (
+    ALGORITHM,
+    TERMINATOR,
+    Credential,
+    canonical_query,
+    canonical_uri,
+    signing_key,
+)
 
 _SIGNATURE_LENGTH: Final = 64  # SHA-256 in hex
 _MAX_AUTHORIZATION: Final = 4096  # bytes; boto3 sends about 250
@@ -62,16 +66,6 @@ _MISMATCH: Final = (
 )
 _BAD_TOKEN: Final = "The security token included in the request is invalid."  # noqa: S105 - a sentence
 _NO_PAYLOAD: Final = (b"UNSIGNED-PAYLOAD", b"STREAMING-")
-
-
-class Credential(msgspec.Struct, frozen=True):
-    """An access key with its secret."""
-
-    id: str
-    secret: Secret
-    token: Secret | None = None  # of a temporary credential; None for a long-term one
-    principal: object = None  # whose it is: carried through to `Verified`, not looked at
-    version: object = None  # differs whenever anything about the credential has changed
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -328,41 +322,6 @@ class Verifier:
             self._older = self._newer
             self._newer = {}
         self._newer[prefix] = claim
-
-
-def signing_key(secret: bytes, day: bytes, region: bytes, service: bytes) -> bytes:
-    """SigV4, "Derive a signing key"."""
-    key = hmac.digest(b"AWS4" + secret, day, "sha256")
-    key = hmac.digest(key, region, "sha256")
-    key = hmac.digest(key, service, "sha256")
-    return hmac.digest(key, TERMINATOR, "sha256")
-
-
-def canonical_uri(path: bytes) -> bytes:
-    """SigV4, "Canonical URI", as it is for every service but S3.
-
-    Dot segments are resolved (RFC 3986, 5.2.4), runs of slashes become one, and what is already
-    percent-encoded is encoded once more.
-    """
-    kept: list[bytes] = []
-    for segment in path.split(b"/"):
-        if segment == b"..":
-            del kept[-1:]
-        elif segment not in {b"", b"."}:
-            kept.append(segment)
-    slash = b"/" if kept and path.endswith(b"/") else b""
-    return quote_from_bytes(b"/" + b"/".join(kept) + slash, safe="/~").encode()
-
-
-def canonical_query(query: bytes) -> bytes:
-    """SigV4, "Canonical query string": each name and value encoded in the one way, then sorted."""
-    pairs = (parameter.partition(b"=") for parameter in query.split(b"&") if parameter)
-    return b"&".join(b"%b=%b" % pair for pair in sorted((_encoded(n), _encoded(v)) for n, _, v in pairs))
-
-
-def _encoded(text: bytes) -> bytes:
-    """Percent-encoded, except for RFC 3986's unreserved characters, whatever the encoding was."""
-    return quote_from_bytes(unquote_to_bytes(text), safe="~").encode()
 
 
 def _canonical_target(target: bytes) -> bytes:

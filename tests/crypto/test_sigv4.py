@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.crypto.secret import Secret
-from keystead.fronts.aws.sign import sign
-from keystead.fronts.aws.sigv4 import Credential, Verifier
+from keystead.crypto.sigv4 import Credential, sign
+from keystead.fronts.aws.sigv4 import Verifier
 
 NOW = dt.datetime(2026, 3, 4, 5, 6, 7, tzinfo=dt.UTC)
 LONG_TERM = Credential(id="AKIDALICE", secret=Secret(b"wJalrXUtnFEMI/K7MDENG"), principal="alice")
