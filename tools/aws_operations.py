@@ -38,7 +38,7 @@ LENGTHS: Final = ", ".join(f"`{name}` {length} bytes" for name, length in DATA_K
 QUOTAS: Final = Quotas()
 
 NO_GRANTS: Final = "accepted and without effect: there are no grants yet"
-NO_ATTESTATION: Final = "refused: `UnsupportedOperationException`"
+NO_ATTESTATION: Final = "refused: `ValidationException`, as no attestation is configured"
 NOTES: Final = {
     "Algorithm": "only `SYMMETRIC_DEFAULT`",
     "GrantTokens": NO_GRANTS,

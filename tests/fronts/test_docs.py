@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from keystead.core import errors
-from keystead.fronts.aws.operations import ROWS as AWS_ROWS
 from keystead.fronts.aws.model import OPERATIONS
+from keystead.fronts.aws.operations import ROWS as AWS_ROWS
 from keystead.fronts.native import ROWS, STATUS
 from keystead.testing.installation import Installation
 

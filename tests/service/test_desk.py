@@ -137,7 +137,7 @@ def test_a_key_without_its_version_is_described_without_material(bench: ServiceB
     """A row that was lost is no reason to hide the key from its owner."""
     key = bench.key()
     with bench.house.store.transact("spoil") as tx:
-        stored = tx.key(key.name)
+        stored = tx.key(REGION, key.name)
         assert stored is not None
         tx.put_key(replace(stored, current_version=7))
     assert bench.do(c.DescribeKey(key)).material_id == ""

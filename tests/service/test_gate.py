@@ -28,7 +28,7 @@ from keystead.service.entry import Entry
 from keystead.service.gate import InternalError
 from keystead.service.workingset import CHANGES_AT_ONCE, NotLoaded
 from keystead.store.memory import Memory
-from keystead.testing.installation import ACCOUNT, Installation
+from keystead.testing.installation import ACCOUNT, REGION, Installation
 from keystead.testing.service import ServiceBench, key_arn
 
 ALICE = user_arn(ACCOUNT, "alice")
@@ -113,7 +113,7 @@ def test_a_refusal_is_written_down_and_opens_no_key(
     key = bench.key()
     blob = bench.do(c.Encrypt(key, b"x")).blob
     used: list[str] = []
-    held = bench.gate.working.key(key.name)
+    held = bench.gate.working.key(REGION, key.name)
     assert held is not None
     cipher = held.cipher
 
@@ -254,7 +254,7 @@ def test_a_change_that_cannot_be_announced_is_not_made(bench: ServiceBench) -> N
         with pytest.raises(AuditUnavailable):
             bench.do(c.DisableKey(key))
     with bench.house.store.view() as view:
-        stored = view.key(key.name)
+        stored = view.key(REGION, key.name)
     assert stored is not None
     assert stored.state == "Enabled"
 
@@ -583,7 +583,7 @@ def test_remembered_decisions_are_bounded(bench: ServiceBench, monkeypatch: pyte
     key = bench.key()
     for _ in range(5):
         bench.do(c.Encrypt(key, b"x"))  # a new identity each time
-    held = bench.gate.working.key(key.name)
+    held = bench.gate.working.key(REGION, key.name)
     assert held is not None
     assert len(held.rulings) == 2
 

@@ -10,7 +10,7 @@ from keystead.service.gate import Gate, Visit
 from keystead.service.openkey import OpenKey
 from keystead.service.results import KeyDescription
 from keystead.service.workingset import NotLoaded, Wanted
-from keystead.testing.installation import ACCOUNT, Installation
+from keystead.testing.installation import REGION, Installation
 
 
 def _scene() -> tuple[Installation, Gate, str]:
@@ -22,7 +22,7 @@ def _scene() -> tuple[Installation, Gate, str]:
 
 
 def _open(house: Installation, gate: Gate, key_id: str) -> OpenKey:
-    gate.working.admit(gate.working.load(Wanted("key", key_id)))
+    gate.working.admit(gate.working.load(Wanted("key", key_id, region=REGION)))
     caller = house.caller("open")
     visit = Visit(gate, caller, gate._entry(caller, "kms:Decrypt"))
     return visit.use(KeyReference(key_id), "kms:Decrypt")
@@ -49,7 +49,7 @@ def test_an_older_version_opens_what_it_sealed() -> None:
     second = _open(house, gate, key_id)
     with pytest.raises(NotLoaded) as missing:
         second.open(sealed, b"")
-    assert missing.value.wanted == Wanted("version", key_id, 1, account=ACCOUNT)
+    assert missing.value.wanted == Wanted("version", key_id, 1, region=REGION)
     gate.working.admit(gate.working.load(missing.value.wanted))
     assert second.open(sealed, b"") == (b"plaintext", first.material_id)
     assert first.material_id != second.material_id
@@ -73,8 +73,8 @@ def test_a_version_whose_material_is_gone_is_a_damaged_blob() -> None:
     house.ask(gate, c.RotateKeyOnDemand(KeyReference(key_id))).outcome()
     key = _open(house, gate, key_id)
     with house.store.transact("erase") as tx:
-        tx.erase_versions(key_id)
-    gate.working.admit(gate.working.load(Wanted("version", key_id, 1, account=ACCOUNT)))
+        tx.erase_versions(REGION, key_id)
+    gate.working.admit(gate.working.load(Wanted("version", key_id, 1, region=REGION)))
     with pytest.raises(InvalidCiphertext):
         key.open(sealed, b"")
 

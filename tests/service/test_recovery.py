@@ -9,7 +9,7 @@ from keystead.service import commands as c
 from keystead.service.entry import OK, Entry, encode
 from keystead.service.recovery import INTERRUPTED, resolve, unfinished
 from keystead.service.results import KeyDescription
-from keystead.testing.installation import Installation
+from keystead.testing.installation import REGION, Installation
 
 
 def _intent(request: str) -> bytes:
@@ -68,6 +68,6 @@ def test_the_store_says_how_an_interrupted_change_ended(committed: bool) -> None
 
 
 def _state(view: View, key_id: str) -> State:
-    key = view.key(key_id)
+    key = view.key(REGION, key_id)
     assert key is not None
     return key.state

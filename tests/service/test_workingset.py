@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from keystead.core.errors import DataDamaged
+from keystead.core.key import key_ref
 from keystead.core.names import KeyReference
 from keystead.core.principal import user_arn
 from keystead.service import commands as c
@@ -82,7 +83,7 @@ def test_memory_does_not_grow_with_the_keys_that_exist() -> None:
     scene = Scene()
     scene.working = scene.fresh(keys=3)
     for _ in range(5):
-        scene.load(Wanted("key", scene.key()))
+        scene.load(Wanted("key", scene.key(), region=REGION))
     for number in range(5):
         scene.load(Wanted("access-key", f"AKIA{number}"))
         scene.load(Wanted("alias", f"alias/{number}", account=ACCOUNT, region=REGION))
@@ -98,19 +99,19 @@ def test_older_versions_are_bounded_as_well() -> None:
     for _ in range(3):
         scene.does(c.RotateKeyOnDemand(KeyReference(key_id)))
     scene.working = scene.fresh(materials=2)
-    scene.load(Wanted("key", absent))
-    scene.load(Wanted("key", key_id))
-    held = scene.working.key(key_id)
+    scene.load(Wanted("key", absent, region=REGION))
+    scene.load(Wanted("key", key_id, region=REGION))
+    held = scene.working.key(REGION, key_id)
     assert held is not None
     assert held.version == 4
     for number in (1, 2):
-        scene.load(Wanted("version", key_id, number, account=ACCOUNT))
+        scene.load(Wanted("version", key_id, number, region=REGION))
         assert scene.working.material(held, number) is not None
-    scene.load(Wanted("version", key_id, 3, account=ACCOUNT))
+    scene.load(Wanted("version", key_id, 3, region=REGION))
     assert not held.older
     with pytest.raises(NotLoaded):
         scene.working.material(held, 3)
-    scene.load(Wanted("version", key_id, 3, account=ACCOUNT))
+    scene.load(Wanted("version", key_id, 3, region=REGION))
     assert scene.working.material(held, 3) is not None
 
 
@@ -120,7 +121,7 @@ def test_older_versions_are_bounded_as_well() -> None:
 @pytest.mark.parametrize(
     ("wanted", "look"),
     [
-        (Wanted("key", "k"), lambda working: working.key("k")),
+        (Wanted("key", "k", region=REGION), lambda working: working.key(REGION, "k")),
         (
             Wanted("alias", "alias/a", account=ACCOUNT, region=REGION),
             lambda s: s.alias(ALIAS, ACCOUNT, REGION),
@@ -156,10 +157,10 @@ def test_a_version_without_material_is_absent() -> None:
     """A number that was never used is known not to exist, and is not loaded again."""
     scene = Scene()
     key_id = scene.key()
-    scene.load(Wanted("key", key_id))
-    held = scene.working.key(key_id)
+    scene.load(Wanted("key", key_id, region=REGION))
+    held = scene.working.key(REGION, key_id)
     assert held is not None
-    scene.load(Wanted("version", key_id, 7, account=ACCOUNT))
+    scene.load(Wanted("version", key_id, 7, region=REGION))
     assert scene.working.material(held, 7) is None
 
 
@@ -167,10 +168,10 @@ def test_a_version_of_a_key_that_was_evicted_is_dropped() -> None:
     """There is nowhere to put it; the next try loads the key first."""
     scene = Scene()
     key_id = scene.key()
-    loaded = scene.working.load(Wanted("version", key_id, 1, account=ACCOUNT))
+    loaded = scene.working.load(Wanted("version", key_id, 1, region=REGION))
     scene.working.admit(loaded)
     with pytest.raises(NotLoaded):
-        scene.working.key(key_id)
+        scene.working.key(REGION, key_id)
 
 
 def test_a_key_without_its_current_version_is_damage() -> None:
@@ -178,11 +179,11 @@ def test_a_key_without_its_current_version_is_damage() -> None:
     scene = Scene()
     key_id = scene.key()
     with scene.house.store.transact("damage") as tx:
-        key = tx.key(key_id)
+        key = tx.key(REGION, key_id)
         assert key is not None
         tx.put_key(replace(key, current_version=9))
     with pytest.raises(DataDamaged, match=f"{key_id} has no version 9: restore"):
-        scene.working.load(Wanted("key", key_id))
+        scene.working.load(Wanted("key", key_id, region=REGION))
 
 
 # --- credentials -----------------------------------------------------------------------------------------
@@ -251,15 +252,15 @@ def test_a_load_that_is_out_of_date_is_not_admitted(kind: str) -> None:
     if kind == "disabled":
         scene.enable(enabled=False)
     wanted, change = {
-        "key": (Wanted("key", key_id), c.DisableKey(KeyReference(key_id))),
-        "version": (Wanted("version", key_id, 1, account=ACCOUNT), c.DisableKey(KeyReference(key_id))),
+        "key": (Wanted("key", key_id, region=REGION), c.DisableKey(KeyReference(key_id))),
+        "version": (Wanted("version", key_id, 1, region=REGION), c.DisableKey(KeyReference(key_id))),
         "alias": (Wanted("alias", "alias/a", account=ACCOUNT, region=REGION), c.DeleteAlias("alias/a")),
         "credential": (Wanted("access-key", access_key_id), c.PutPrincipalPolicy("alice", "")),
         "disabled": (Wanted("access-key", access_key_id), c.PutPrincipalPolicy("alice", "")),
     }[kind]
     scene.working.catch_up()
     if kind == "version":
-        scene.load(Wanted("key", key_id))
+        scene.load(Wanted("key", key_id, region=REGION))
     loaded = scene.working.load(wanted)
     scene.does(change)
     scene.working.catch_up()
@@ -274,11 +275,11 @@ def test_a_load_that_nothing_has_touched_is_admitted() -> None:
     scene = Scene()
     key_id = scene.key()
     scene.working.catch_up()
-    loaded = scene.working.load(Wanted("key", key_id))
+    loaded = scene.working.load(Wanted("key", key_id, region=REGION))
     scene.key()
     scene.working.catch_up()
     scene.working.admit(loaded)
-    assert scene.working.key(key_id) is not None
+    assert scene.working.key(REGION, key_id) is not None
 
 
 def test_what_changed_since_is_known_exactly() -> None:
@@ -291,7 +292,7 @@ def test_what_changed_since_is_known_exactly() -> None:
     scene.does(c.CreateAlias("alias/a", KeyReference(key_id)))
     assert scene.working.changed_since(middle) == frozenset()  # not taken in yet
     scene.working.catch_up()
-    assert scene.working.changed_since(begin) == frozenset({key_id, ALIAS_ARN})
+    assert scene.working.changed_since(begin) == frozenset({key_ref(REGION, key_id), ALIAS_ARN})
     assert scene.working.changed_since(middle) == frozenset({ALIAS_ARN})
     assert scene.working.changed_since(scene.working.epoch) == frozenset()
     assert scene.working.changed_since(begin - 1) is None
@@ -303,13 +304,13 @@ def test_changes_of_other_kinds_are_taken_in_without_effect() -> None:
     scene = Scene()
     key_id = scene.key()
     scene.working.catch_up()
-    scene.load(Wanted("key", key_id))
+    scene.load(Wanted("key", key_id, region=REGION))
     with scene.house.store.transact("setting") as tx:
         tx.put_setting("name", "value")
     before = scene.working.epoch
     scene.working.catch_up()
     assert scene.working.epoch == before + 1
-    assert scene.working.key(key_id) is not None
+    assert scene.working.key(REGION, key_id) is not None
 
 
 @pytest.mark.parametrize("limit", ["store", "process"])
@@ -322,19 +323,19 @@ def test_more_changes_than_can_be_followed_forget_everything(
     key_id = scene.key()
     scene.working.catch_up()
     before = scene.working.epoch
-    scene.load(Wanted("key", key_id))
-    scene.load(Wanted("key", "none"))
-    loaded = scene.working.load(Wanted("key", key_id))
+    scene.load(Wanted("key", key_id, region=REGION))
+    scene.load(Wanted("key", "none", region=REGION))
+    loaded = scene.working.load(Wanted("key", key_id, region=REGION))
     for _ in range(6):
         scene.key()
     scene.working.catch_up()
     for name in (key_id, "none"):
         with pytest.raises(NotLoaded):
-            scene.working.key(name)
+            scene.working.key(REGION, name)
     assert scene.working.changed_since(before) is None
     scene.working.admit(loaded)  # from before: it could have changed
     with pytest.raises(NotLoaded):
-        scene.working.key(key_id)
+        scene.working.key(REGION, key_id)
 
 
 def test_the_memory_of_changes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,7 +348,7 @@ def test_the_memory_of_changes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
         keys.append(scene.key())
         scene.working.catch_up()
     assert scene.working.changed_since(begin) is None
-    assert scene.working.changed_since(begin + 1) == frozenset(keys[1:])
+    assert scene.working.changed_since(begin + 1) == frozenset(key_ref(REGION, key_id) for key_id in keys[1:])
 
 
 def test_a_rotated_key_opens_old_blobs_and_makes_new_ones() -> None:
@@ -363,5 +364,5 @@ def test_a_rotated_key_opens_old_blobs_and_makes_new_ones() -> None:
     opened = scene.house.ask(gate, c.Decrypt(old.blob))
     assert opened.error is None
     assert opened.entry.version == 1
-    assert isinstance(gate.working.key(key.name), w.HeldKey)
-    assert not isinstance(gate.working.key(key.name), Absent)
+    assert isinstance(gate.working.key(REGION, key.name), w.HeldKey)
+    assert not isinstance(gate.working.key(REGION, key.name), Absent)

@@ -215,7 +215,7 @@ class RotationInProgress(KeysteadError):
 class KeyUnavailable(KeysteadError):
     """The key cannot be reached for a reason that its owner must mend."""
 
-    kind, code = Kind.CONFLICT, "KeyUnavailable"
+    kind, code = Kind.UNAVAILABLE, "KeyUnavailable"
 
 
 class KeyStoreNotFound(KeysteadError):
@@ -257,7 +257,7 @@ class XksUriInUse(KeysteadError):
 class XksUriUnreachable(KeysteadError):
     """The XKS proxy cannot be reached at that address."""
 
-    kind, code = Kind.UNAVAILABLE, "XksUriUnreachable"
+    kind, code = Kind.INVALID, "XksUriUnreachable"
 
 
 class XksIncorrectCredential(KeysteadError):
@@ -275,7 +275,7 @@ class XksInvalidConfiguration(KeysteadError):
 class XksInvalidResponse(KeysteadError):
     """The XKS proxy answered something that the XKS API does not have."""
 
-    kind, code = Kind.UNAVAILABLE, "XksInvalidResponse"
+    kind, code = Kind.CONFLICT, "XksInvalidResponse"
 
 
 class XksKeyInUse(KeysteadError):

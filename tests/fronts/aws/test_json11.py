@@ -27,7 +27,6 @@ from keystead.core.errors import (
     NotAuthenticated,
     NotFound,
     UnknownCredentials,
-    UnsupportedOperation,
 )
 from keystead.core.key import State
 from keystead.crypto.secret import Secret
@@ -119,6 +118,8 @@ class Endpoint:
                 asked = self.front.read(request, name)
                 if self.gate.action(asked.command).mode is Mode.HOT:
                     answer = self.gate.handle(asked.caller, asked.command)
+                    while answer.later is not None:
+                        self.gate.work(answer)()
                     self.gate.settle([answer])
                 else:
                     answer = self.gate.ask(asked.caller, asked.command)
@@ -175,7 +176,6 @@ def test_a_request_signed_by_botocore_is_understood(endpoint: Endpoint) -> None:
         ("an operation that does not exist", {"operation": "Nonsense"}),
         ("another method", {"method": "GET"}),
         ("another path", {"target": "//"}),
-        ("an operation that is not built", {"operation": "Sign"}),
         ("a body that is no JSON", {"body": b"{"}),
         ("a body that is not allowed", {"body": b'{"NumberOfBytes": 0}'}),
         ("a region that is not served", {"region": "us-east-1"}),
@@ -255,13 +255,9 @@ def test_only_configured_regions_are_served() -> None:
     assert everywhere.read(everywhere.request("ListKeys", region="us-east-1")).caller.region == "us-east-1"
 
 
-def test_every_other_operation_of_aws_is_said_to_be_unsupported(endpoint: Endpoint) -> None:
-    """An operation without a row exists, and is not called unknown."""
-    missing = model.OPERATIONS.keys() - ROWS.keys()
-    assert missing
-    for name in missing:
-        with pytest.raises(UnsupportedOperation, match=name):
-            endpoint.read(endpoint.request(name))
+def test_every_operation_of_aws_has_a_row() -> None:
+    """A new botocore with a new operation shows here, by its name."""
+    assert sorted(model.OPERATIONS.keys() - ROWS.keys()) == []
 
 
 def test_every_row_is_an_operation_of_aws() -> None:

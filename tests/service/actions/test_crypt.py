@@ -338,14 +338,8 @@ def test_a_destroyed_key_is_unknown(bench: ServiceBench) -> None:
 
 def test_the_usage_of_a_key_is_asked_after_its_state(bench: ServiceBench) -> None:
     """A key for something else is refused with AWS's words; a disabled one as disabled first."""
-    from dataclasses import replace  # noqa: PLC0415 - needed by this one test
-
-    key = bench.key()
-    with bench.house.store.transact("usage") as tx:
-        stored = tx.key(key.name)
-        assert stored is not None
-        tx.put_key(replace(stored, usage="SIGN_VERIFY"))
-    told = f"InvalidKeyUsage: {key_arn(key)} key usage is SIGN_VERIFY which is not valid for Encrypt."
+    key = bench.key(c.CreateKey(spec="HMAC_256", usage="GENERATE_VERIFY_MAC"))
+    told = f"InvalidKeyUsage: {key_arn(key)} key usage is GENERATE_VERIFY_MAC which is not valid for Encrypt."
     assert bench.refusal(c.Encrypt(key, PLAINTEXT)) == told
     bench.do(c.DisableKey(key))
     assert bench.refusal(c.Encrypt(key, PLAINTEXT)) == f"KeyDisabled: {key_arn(key)} is disabled."

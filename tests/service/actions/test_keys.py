@@ -29,12 +29,17 @@ def bench() -> ServiceBench:
 
 
 def in_state(bench: ServiceBench, state: State) -> KeyReference:
-    """A key brought to that state by the API."""
+    """A key brought to that state: by the API, or as the actions of imports and replicas leave it in the store."""
     key = bench.key()
     if state is State.DISABLED:
         bench.do(c.DisableKey(key))
-    elif state is not State.ENABLED:
+    elif state in (State.PENDING_DELETION, State.DESTROYED):
         bench.do(c.ScheduleKeyDeletion(key, 7))
+    elif state is not State.ENABLED:
+        with bench.house.store.transact(f"to {state} {key.name}") as tx:
+            stored = tx.key(REGION, key.name)
+            assert stored is not None
+            tx.put_key(replace(stored, state=state))
     if state is State.DESTROYED:
         bench.house.clock.time += 7 * DAY
         bench.do(c.DestroyKey(key))
@@ -44,7 +49,7 @@ def in_state(bench: ServiceBench, state: State) -> KeyReference:
 def state_of(bench: ServiceBench, key: KeyReference) -> State:
     """The state that is stored."""
     with bench.house.store.view() as view:
-        stored = view.key(key.name)
+        stored = view.key(REGION, key.name)
     assert stored is not None
     return stored.state
 
@@ -113,8 +118,8 @@ def test_a_key_is_made_as_it_was_asked_for(bench: ServiceBench) -> None:
     ("command", "told"),
     [
         (
-            c.CreateKey(spec="RSA_2048"),
-            "UnsupportedOperation: KeySpec RSA_2048 is not supported by this version of Keystead.",
+            c.CreateKey(spec="SM2", usage="SIGN_VERIFY"),
+            "UnsupportedOperation: KeySpec SM2 is not supported in this Region.",
         ),
         (
             c.CreateKey(usage="SIGN_VERIFY"),
@@ -276,15 +281,16 @@ def test_actions_do_what_the_table_says(bench: ServiceBench, state: State, event
             assert (
                 told
                 == {
-                    State.ENABLED: f"InvalidKeyState: {key_arn(key)} is not pending deletion.",
-                    State.DISABLED: (
-                        f"InvalidKeyState: {key_arn(key)} is not pending deletion."
-                        if event is Event.CANCEL_DELETION
-                        else f"KeyDisabled: {key_arn(key)} is disabled."
-                    ),
+                    State.CREATING: f"InvalidKeyState: {key_arn(key)} is creating.",
+                    State.PENDING_IMPORT: f"InvalidKeyState: {key_arn(key)} is pending import.",
+                    State.DISABLED: f"KeyDisabled: {key_arn(key)} is disabled.",
+                    State.UPDATING: f"InvalidKeyState: {key_arn(key)} is Updating: cannot {event}.",
                     State.PENDING_DELETION: f"InvalidKeyState: {key_arn(key)} is pending deletion.",
+                    State.PENDING_REPLICA_DELETION: f"InvalidKeyState: {key_arn(key)} is pending deletion.",
                     State.DESTROYED: f"NotFound: Key '{key_arn(key)}' does not exist",
                 }[state]
+                if event is not Event.CANCEL_DELETION or state is State.DESTROYED
+                else f"InvalidKeyState: {key_arn(key)} is not pending deletion."
             )
             assert state_of(bench, key) is state
         if isinstance(command, c.CreateAlias) and state is not State.DESTROYED:
@@ -356,12 +362,12 @@ def test_a_key_is_destroyed_when_its_window_ends_and_not_before(bench: ServiceBe
     later.do(c.DestroyKey(key), JOBS)
 
     with bench.house.store.view() as view:
-        stored = view.key(key.name)
+        stored = view.key(REGION, key.name)
         assert stored is not None
         assert (stored.state, stored.description) == (State.DESTROYED, "")
-        assert [version.handle for version in view.versions(key.name, 0, 10)] == ["", ""]
+        assert [version.handle for version in view.versions(REGION, key.name, 0, 10)] == ["", ""]
         assert view.aliases(ACCOUNT, REGION, key.name, "", 10) == []
-        assert view.tags(key.name, "", 10) == []
+        assert view.tags(REGION, key.name, "", 10) == []
     assert later.records[-1].key == key_arn(key)
     assert later.refusal(c.DestroyKey(key), JOBS) == f"NotFound: Key '{key_arn(key)}' does not exist"
 
@@ -379,7 +385,7 @@ def test_many_aliases_and_tags_go_with_their_key(bench: ServiceBench) -> None:
 
     with bench.house.store.view() as view:
         assert view.aliases(ACCOUNT, REGION, None, "", 10) == []
-        assert view.tags(key.name, "", 10) == []
+        assert view.tags(REGION, key.name, "", 10) == []
 
 
 def test_a_destroyed_key_is_unknown_to_everybody(bench: ServiceBench) -> None:
@@ -408,7 +414,7 @@ def test_a_foreign_key_is_out_of_the_jobs_reach(bench: ServiceBench) -> None:
     """An identity policy alone never decides about another account's key."""
     key = bench.key()
     with bench.house.store.transact("foreign") as tx:
-        stored = tx.key(key.name)
+        stored = tx.key(REGION, key.name)
         assert stored is not None
         tx.put_key(replace(stored, account="999988887777"))
     reference = KeyReference(key.name, account="999988887777", region=REGION)
@@ -422,7 +428,7 @@ def test_what_is_not_software_custodys_is_not_called_erased(bench: ServiceBench)
     bench.do(c.ScheduleKeyDeletion(key, 7))
     bench.house.clock.time += 7 * DAY
     with bench.house.store.transact("spoil") as tx:
-        versions = tx.erase_versions(key.name)
+        versions = tx.erase_versions(REGION, key.name)
         assert len(versions) == 1
         version = replace(versions[0], number=2, handle="hsm:7")
         tx.add_version(version)

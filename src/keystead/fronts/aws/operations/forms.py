@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from keystead.core.errors import InvalidRequest, UnsupportedOperation
+from keystead.core.errors import InvalidRequest
 from keystead.core.key import Key, Origin, State, Version, key_arn
 from keystead.core.keystore import Connection
 from keystead.core.names import KeyReference
@@ -45,7 +45,9 @@ def optional_key(text: str | None) -> KeyReference | None:
 def no_recipient(taken: Any) -> None:  # noqa: ANN401 - several of the model's structures
     """Refuse an attestation document: answers for enclaves are not made."""
     if taken.Recipient is not None:
-        raise UnsupportedOperation("Recipient is not supported: no attestation is configured.")
+        raise InvalidRequest(
+            "Recipient: the attestation document cannot be verified, as no attestation is configured here."
+        )
 
 
 def tags(given: list[model.Tag] | None) -> tuple[tuple[str, str], ...]:
