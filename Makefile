@@ -29,6 +29,17 @@ $(STAMP): requirements/dev.txt pyproject.toml tools/make_venv.sh
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+NODE_CLIENTS := tests/e2e/node/node_modules/.installed
+
+# The JavaScript client that some tests talk to; without npm they are skipped, and say so.
+$(NODE_CLIENTS): tests/e2e/node/package-lock.json
+	@if command -v npm >/dev/null; then \
+		echo "installing the JavaScript client that tests talk to"; \
+		npm --prefix tests/e2e/node ci --silent --no-audit --no-fund && touch $@; \
+	else \
+		echo "NOTE: npm is not here, so nothing is tested against the AWS Encryption SDK for JavaScript"; \
+	fi
+
 .PHONY: install-bench
 install-bench: $(VENV)/.installed-bench
 
@@ -58,13 +69,13 @@ bench-peers: install-bench ## the same, side by side with OpenBao on this machin
 # --- checks ----------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: install ## run all tests but the campaigns, and the coverage rule
+test: install $(NODE_CLIENTS) ## run all tests but the campaigns, and the coverage rule
 	@mkdir -p .reports && rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report= --junitxml=.reports/junit.xml $(TESTS)
 	@$(BIN)/python tools/after_tests.py
 
 .PHONY: test-long
-test-long: install ## run the campaigns: hundreds of kills, long random histories
+test-long: install $(NODE_CLIENTS) ## run the campaigns: hundreds of kills, long random histories
 	$(BIN)/python -m pytest -m long --timeout 3600 $(TESTS)
 
 .PHONY: lint
@@ -116,4 +127,4 @@ lock: install ## make the lock files anew from pyproject.toml (UPGRADE=1 takes n
 
 .PHONY: clean
 clean: ## remove all that make made
-	rm -rf $(VENV) .reports site .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) tests/e2e/node/node_modules .reports site .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

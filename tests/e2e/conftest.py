@@ -1,6 +1,8 @@
 """A real service for tests that use it as people's tools do: processes, sockets, disk."""
 
+import datetime as dt
 import hmac
+import ipaddress
 import json
 import os
 import re
@@ -19,6 +21,10 @@ from typing import Any, NamedTuple, Self
 import boto3
 import pytest
 from botocore.config import Config as BotoConfig
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from keystead.app.installation import SystemClock, found
 from keystead.config import Config
@@ -442,3 +448,75 @@ def own_service(tmp_path: Path) -> Iterator[Service]:
 def kms(service: Service) -> Any:
     """A boto3 client as the admin."""
     return service.client()
+
+
+class Authority:
+    """A certificate authority that lasts for a test."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.file = folder / f"{name}.pem"
+        certificate = self._builder(self.name, self.key.public_key())
+        certificate = certificate.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        usage = x509.KeyUsage(
+            digital_signature=False,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=True,
+            crl_sign=True,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        certificate = certificate.add_extension(usage, critical=True)
+        self.file.write_bytes(self._signed(certificate))
+
+    def issue(self, name: str) -> tuple[Path, Path]:
+        """A certificate for 127.0.0.1 and its key, in files; the same name replaces them."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        certificate = self._builder(subject, key.public_key())
+        certificate = certificate.add_extension(here, critical=False)
+        certificate = certificate.add_extension(authority, critical=False)
+        certificate_file, key_file = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        certificate_file.write_bytes(self._signed(certificate))
+        key_file.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        key_file.chmod(0o600)
+        return certificate_file, key_file
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        now = dt.datetime.now(dt.UTC)
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self.name).public_key(key)
+        builder = builder.serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - dt.timedelta(hours=1))
+        builder = builder.not_valid_after(now + dt.timedelta(days=1))
+        return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+
+    def _signed(self, builder: x509.CertificateBuilder) -> bytes:
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """A certificate authority."""
+    return Authority(tmp_path, "authority")
+
+
+@pytest.fixture
+def served(own_service: Any, authority: Authority) -> Iterator[Any]:
+    """A service with a certificate of that authority."""
+    certificate, key = authority.issue("server")
+    own_service.serve(scheme="https", more=f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"')
+    yield own_service
+    assert own_service.stop() == 0

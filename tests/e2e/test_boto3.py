@@ -416,17 +416,6 @@ def test_a_stranger_learns_nothing(service: Any, kms: Any, key: str) -> None:
     assert Refused(kms.describe_key, KeyId=foreign).code == "AccessDeniedException"
 
 
-def test_operations_that_are_not_here_say_so(kms: Any, key: str) -> None:
-    """An operation of AWS KMS without a row here is UnsupportedOperationException, never a success."""
-    grant = Refused(
-        kms.create_grant, KeyId=key, GranteePrincipal="arn:aws:iam::111122223333:root", Operations=["Decrypt"]
-    )
-    assert grant.code == "UnsupportedOperationException"
-    assert Refused(kms.create_key, KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY").code == (
-        "UnsupportedOperationException"
-    )
-
-
 def test_every_answer_has_a_request_id_and_a_checksum(kms: Any, key: str) -> None:
     """Successes and errors alike carry AWS's request id; the body's CRC32 is in the head."""
     headers = kms.encrypt(KeyId=key, Plaintext=b"x")["ResponseMetadata"]["HTTPHeaders"]
