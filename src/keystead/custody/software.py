@@ -5,22 +5,26 @@ associated data: there is nothing else to keep, back up or look up, and a handle
 key, version or account does not open. Two consequences. The store's durability is the material's. And
 `destroy` has nothing to erase: the material is gone when the store has forgotten the handle.
 
-    software:          purpose "key material": 32 bytes of a key version, under the account's key
+    software:          purpose "key material": 32 bytes of a symmetric key version, under the account's key
+    software:<spec>:   the same for every other spec, in the form of :mod:`keystead.crypto.material`
     software-secret:   purpose "secret": the service's own, under the account's key
     software-account:  purpose "account key": an account's key-encryption key, under the root
 
-Each is the base64url of what :mod:`keystead.crypto.keywrap` makes, authenticated with purpose, account and
-binding.
-
-One can never be opened as another, whatever its prefix says.
+Each is the base64url of what :mod:`keystead.crypto.keywrap` makes, authenticated with purpose, account,
+binding and, in the second form, the spec. One can never be opened as another, whatever its prefix says.
 """
 
 from keystead.core.errors import ConfigError, CustodyUnavailable, DataDamaged, InvalidCiphertext
-from keystead.core.ports import Random
+from keystead.core.ports import Material, Random, Wrapped
+from keystead.core.spec import HMAC_BYTES, RSA_BITS, SYMMETRIC
 from keystead.crypto.committing import CommittingCipher
-from keystead.crypto.kdf import hkdf_sha256
+from keystead.crypto.halves import PrivateHalf
+from keystead.crypto.importing import unwrap_material
+from keystead.crypto.keypair import open_private
 from keystead.crypto.keywrap import binding as bind
 from keystead.crypto.keywrap import from_text, to_text, unwrap, wrap
+from keystead.crypto.mac import MacKey
+from keystead.crypto.material import KeyMaterial, checked, fresh, identify
 from keystead.crypto.random import exactly
 from keystead.crypto.secret import NeverCopied, Secret
 
@@ -53,17 +57,36 @@ class SoftwareCustodian(NeverCopied):
 
     # --- key material --------------------------------------------------------------------------------
 
-    def generate(self, account: str, binding: bytes) -> tuple[str, str]:
-        """Create AES-256 material; return its handle and its material id."""
-        kek = self._kek(account)
-        material = Secret(exactly(self._random, MATERIAL_BYTES))
-        return self._wrap(_MATERIAL, kek, material, account, binding), material_id(material)
+    def generate(self, account: str, binding: bytes, spec: str = SYMMETRIC) -> Material:
+        """Create material of a key spec; an RSA key may take a second."""
+        self._kek(account)
+        return self._keep(account, binding, spec, fresh(spec, self._random))
+
+    def take(self, account: str, binding: bytes, spec: str, wrapped: Wrapped) -> Material:
+        """Take charge of material that was made elsewhere."""
+        self._kek(account)
+        wrapping_spec = _spec_of(wrapped.handle)
+        if wrapping_spec not in RSA_BITS:
+            raise self._damage(_MATERIAL, account)
+        wrapping = self.key_pair(account, wrapped.handle, wrapped.binding, wrapping_spec)
+        material = unwrap_material(wrapping, wrapping_spec, wrapped.algorithm, wrapped.data)
+        return self._keep(account, binding, spec, checked(spec, material))
 
     def cipher(self, account: str, handle: str, binding: bytes) -> CommittingCipher:
-        """The key behind ``handle``."""
-        return CommittingCipher(
-            self._unwrap(_MATERIAL, self._kek(account), handle, account, binding), self._random
-        )
+        """The symmetric key behind ``handle``."""
+        return CommittingCipher(self._material(account, handle, binding, SYMMETRIC), self._random)
+
+    def key_pair(self, account: str, handle: str, binding: bytes, spec: str) -> PrivateHalf:
+        """The private key behind ``handle``."""
+        return open_private(spec, self._material(account, handle, binding, spec).reveal())
+
+    def mac_key(self, account: str, handle: str, binding: bytes) -> MacKey:
+        """The HMAC key behind ``handle``."""
+        spec = _spec_of(handle)
+        if spec not in HMAC_BYTES:
+            self._kek(account)
+            raise self._damage(_MATERIAL, account)
+        return MacKey(self._material(account, handle, binding, spec))
 
     def destroy(self, account: str, handle: str) -> None:
         """Erase the material: it is the handle, so what remains is to make sure that the handle is ours.
@@ -109,23 +132,49 @@ class SoftwareCustodian(NeverCopied):
                 "admit the one in the store, or enroll the account"
             ) from None
 
-    def _wrap(self, prefix: str, kek: Secret, secret: Secret, account: str, binding: bytes) -> str:
-        return prefix + to_text(wrap(kek, secret, bind(_PURPOSES[prefix], account, binding), self._random))
+    def _keep(self, account: str, binding: bytes, spec: str, material: KeyMaterial) -> Material:
+        more = () if spec == SYMMETRIC else (spec,)
+        wrapped = self._wrap(_MATERIAL, self._kek(account), material.secret, account, binding, *more)
+        handle = ":".join((_MATERIAL[:-1], *more, wrapped.removeprefix(_MATERIAL)))
+        return Material(handle, identify(spec, material.secret), material.public_key)
 
-    def _unwrap(self, prefix: str, kek: Secret, text: str, account: str, binding: bytes) -> Secret:
+    def _material(self, account: str, handle: str, binding: bytes, spec: str) -> Secret:
+        kek = self._kek(account)
+        if _spec_of(handle) != spec:
+            raise self._damage(_MATERIAL, account)
+        more = () if spec == SYMMETRIC else (spec,)
+        return self._unwrap(_MATERIAL, kek, _MATERIAL + handle.rpartition(":")[2], account, binding, *more)
+
+    def _wrap(
+        self, prefix: str, kek: Secret, secret: Secret, account: str, binding: bytes, *more: str
+    ) -> str:
+        aad = bind(_PURPOSES[prefix], account, binding, *more)
+        return prefix + to_text(wrap(kek, secret, aad, self._random))
+
+    def _unwrap(
+        self, prefix: str, kek: Secret, text: str, account: str, binding: bytes, *more: str
+    ) -> Secret:
         try:
             if not text.startswith(prefix):
                 raise InvalidCiphertext
-            return unwrap(kek, from_text(text[len(prefix) :]), bind(_PURPOSES[prefix], account, binding))
+            return unwrap(
+                kek, from_text(text[len(prefix) :]), bind(_PURPOSES[prefix], account, binding, *more)
+            )
         except InvalidCiphertext:
-            raise DataDamaged(
-                f"stored {_PURPOSES[prefix]} of account {account} does not open: {_CURE}"
-            ) from None
+            raise self._damage(prefix, account) from None
+
+    def _damage(self, prefix: str, account: str) -> DataDamaged:
+        return DataDamaged(f"stored {_PURPOSES[prefix]} of account {account} does not open: {_CURE}")
 
 
-def material_id(material: Secret) -> str:
-    """64 hex digits that tell equal material from different, and nothing else about it."""
-    return hkdf_sha256(material.reveal(), b"keystead material id v1", 32).hex()
+def _spec_of(handle: str) -> str:
+    """The spec that a handle says it is of; what it says is checked when it is opened. "" if it is no handle."""
+    match handle.split(":"):
+        case ["software", _]:
+            return SYMMETRIC
+        case ["software", spec, _] if spec != SYMMETRIC:
+            return spec
+    return ""
 
 
 _CURE = "the row was damaged, moved, or written under another root key; restore it from a backup"
