@@ -35,6 +35,7 @@ from keystead.crypto.note import NoteSigner
 from keystead.crypto.random import startup_health_test, system_random
 from keystead.custody import seal
 from keystead.custody.seals import SecretSource
+from keystead.custody.xks import Client, trust
 from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller, identity_of
 from keystead.service.due import Due, due
@@ -292,6 +293,7 @@ class Installation:
         gate = Gate(
             store=opened,
             custodian=self.custodian,
+            external=Client(trust(None), self.clock, self.random),
             audit=log,
             clock=self.clock,
             random=self.random,

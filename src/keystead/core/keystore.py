@@ -27,6 +27,18 @@ class Connection(StrEnum):
     DISCONNECTING = "DISCONNECTING"
 
 
+class Problem(StrEnum):
+    """Why an external key store cannot be connected: AWS's ConnectionErrorCode."""
+
+    CREDENTIAL = "INVALID_CREDENTIALS"  # the proxy does not know the access key, or its secret
+    DENIED = "XKS_PROXY_ACCESS_DENIED"
+    CONFIGURATION = "XKS_PROXY_INVALID_CONFIGURATION"  # the proxy does not serve that path
+    RESPONSE = "XKS_PROXY_INVALID_RESPONSE"  # it answers what the XKS API does not have
+    UNREACHABLE = "XKS_PROXY_NOT_REACHABLE"  # nothing listens there, or all of its key managers are down
+    TIMEOUT = "XKS_PROXY_TIMED_OUT"
+    TLS = "XKS_PROXY_INVALID_TLS_CONFIGURATION"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyStore:
     """One custom key store. Its secret is kept wrapped by the custodian."""

@@ -13,7 +13,7 @@ from typing import Protocol
 from keystead.core.grant import Grant
 from keystead.core.importing import ImportOffer
 from keystead.core.key import Alias, Key, Version
-from keystead.core.keystore import KeyStore
+from keystead.core.keystore import KeyStore, Problem
 from keystead.core.principal import AccessKey, Principal
 from keystead.core.seal import SealSlot
 from keystead.core.spec import SYMMETRIC
@@ -220,48 +220,49 @@ class Change:
     request: str
 
 
-class ExternalKeys(Protocol):
-    """Keys behind an XKS proxy (AWS KMS External Key Store Proxy API 1.0.3). Blocks, for a bounded time; any thread.
-
-    ``secret`` is the proxy credential's. `CustodyUnavailable` when the proxy is slow, down, or answers nonsense.
-    """
-
-    def check(self, key_store: KeyStore, secret: bytes, request: str) -> None:
-        """GetHealthStatus: returns if the proxy is reachable, accepts the credential and is not down.
-
-        Raises `XksUriUnreachable`, `XksIncorrectCredential`, `XksInvalidResponse` or `CustodyUnavailable`.
-        """
-        ...
-
-    def check_key(
-        self, key_store: KeyStore, secret: bytes, outer_key: str, principal: str, request: str
-    ) -> None:
-        """GetKeyMetadata: returns if the key is an enabled AES-256 key that encrypts and decrypts.
-
-        Raises `XksKeyNotFound`, `XksKeyInvalidConfiguration` or what `check` raises.
-        """
-        ...
-
-    def seal(self, asked: "Outside", plaintext: bytes, aad: bytes) -> bytes:
-        """Encrypt; the answer holds all that `open` needs."""
-        ...
-
-    def open(self, asked: "Outside", sealed: bytes, aad: bytes) -> bytes:
-        """Decrypt; raises `InvalidCiphertext` for anything that the proxy cannot open."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """For whom and why an external key is used: what the proxy is told of a request."""
+    """A key behind an XKS proxy, and for whom and why it is used: what the proxy is told of a request."""
 
     key_store: KeyStore
-    secret: bytes = field(repr=False)
+    secret: bytes = field(repr=False)  # of the proxy credential
     outer_key: str
     key_arn: str
     principal: str
     action: str  # "kms:Decrypt"
     request: str
+
+
+class ExternalKeys(Protocol):
+    """Keys behind XKS proxies (AWS KMS External Key Store Proxy API 1.0.3).
+
+    Every call blocks, but for a bounded time, and may be made from any thread. `CustodyUnavailable` when a proxy is
+    slow, down, overloaded or answers nonsense: nothing has happened, and the same may be asked again. What the proxy
+    refuses because of the key, the credential or the principal is `InvalidKeyState`.
+    """
+
+    def diagnose(self, key_store: KeyStore, secret: bytes, operation: str, request: str) -> Problem | None:
+        """GetHealthStatus: what keeps the key store from being connected, if anything does; raises nothing.
+
+        ``operation`` is the one that it is asked for, such as ``CreateCustomKeyStore``.
+        """
+        ...
+
+    def check_key(self, asked: Outside) -> None:
+        """GetKeyMetadata: returns if the key is an enabled AES-256 key that encrypts and decrypts.
+
+        Raises `XksKeyNotFound`, `XksKeyInvalidConfiguration`, `KeyStoreInvalidState` where the proxy does not take
+        the credential or the path, or what is said above.
+        """
+        ...
+
+    def seal(self, asked: Outside, plaintext: bytes, aad: bytes) -> bytes:
+        """Encrypt; what comes back is a packed `keystead.core.blob.Outer`."""
+        ...
+
+    def open(self, asked: Outside, sealed: bytes, aad: bytes) -> bytes:
+        """Decrypt what `seal` made; raises `InvalidCiphertext` for anything that is not that."""
+        ...
 
 
 class View(Protocol):

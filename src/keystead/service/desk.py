@@ -32,7 +32,7 @@ from keystead.core.policy import (
     parse_identity_policy,
     parse_key_policy,
 )
-from keystead.core.ports import Custodian, Material, Random, Transaction
+from keystead.core.ports import Custodian, ExternalKeys, Material, Random, Transaction
 from keystead.service import granttoken, marker
 from keystead.service.caller import Caller, Identity, identity_of
 from keystead.service.entry import Entry
@@ -56,6 +56,7 @@ class Desk:
         entry: Entry,
         now: float,
         custodian: Custodian,
+        external: ExternalKeys,
         random: Random,
         quotas: Quotas,
         marker_key: bytes,
@@ -66,6 +67,7 @@ class Desk:
         self.entry = entry
         self.now = now
         self.custodian = custodian
+        self.external = external
         self.random = random
         self.quotas = quotas
         self.prepared = prepared  # what the action's first part returned
@@ -155,7 +157,10 @@ class Desk:
     def describe(self, key: Key) -> KeyDescription:
         """A key with what stands elsewhere."""
         material = self.tx.version(key.region, key.id, key.current_version)
-        return KeyDescription(key, material, self.tx.key_store(key.key_store) if key.key_store else None)
+        if not key.key_store:
+            return KeyDescription(key, material)
+        self.refs.append(key.key_store)
+        return KeyDescription(key, material, self.tx.key_store(key.key_store))
 
     def grant_named(self, token: str) -> granttoken.Named:
         """The grant that a token names; raises `InvalidGrantToken`."""

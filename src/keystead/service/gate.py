@@ -39,7 +39,7 @@ from keystead.core.errors import (
 from keystead.core.key import Event, State
 from keystead.core.names import KeyReference
 from keystead.core.policy import Document, Question, Ruling, decide
-from keystead.core.ports import AuditLog, Clock, Custodian, Random, Store, View
+from keystead.core.ports import AuditLog, Clock, Custodian, ExternalKeys, Outside, Random, Store, View
 from keystead.core.spec import ENCRYPT_DECRYPT
 from keystead.service import granttoken
 from keystead.service.action import Action, Later, Mode
@@ -148,13 +148,26 @@ class Visit:
             raise IncorrectKey(
                 "The key ID in the request does not identify a CMK that can perform this operation."
             )
+        if held.key_store is not None:
+            self.refs.append(held.key_store.ref)
         if not held.usable:
-            raise held.key.refusal(Event.USE)
+            raise held.refusal()
         if held.expires <= entry.time:  # the job that writes it down may come a little later
             raise replace(held.key, state=State.PENDING_IMPORT).refusal(Event.USE)
         if usage is not None and held.key.usage != usage:
             raise held.key.wrong_usage(action)
-        return OpenKey(held, working)
+        if held.key_store is None:
+            return OpenKey(held, working)
+        outside = Outside(
+            key_store=held.key_store,
+            secret=held.secret.reveal(),
+            outer_key=held.key.outer_key,
+            key_arn=held.arn,
+            principal=identity.arn,
+            action=action,
+            request=caller.request,
+        )
+        return OpenKey(held, working, self._gate.external, outside)
 
     def allow(self, action: str) -> None:
         """Decide an action that involves no key."""
@@ -211,6 +224,7 @@ class Gate:
         *,
         store: Store,
         custodian: Custodian,
+        external: ExternalKeys,
         audit: AuditLog,
         clock: Clock,
         random: Random,
@@ -219,6 +233,7 @@ class Gate:
         keys_held: int = 100_000,
     ) -> None:
         self.working = WorkingSet(store, custodian, keys=keys_held)
+        self.external = external
         self.random = random
         self._store = store
         self._custodian = custodian
@@ -435,6 +450,7 @@ class Gate:
             entry=entry,
             now=self._clock.now(),
             custodian=self._custodian,
+            external=self.external,
             random=self.random,
             quotas=self._quotas,
             marker_key=self._marker_key,

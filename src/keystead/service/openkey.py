@@ -7,10 +7,10 @@ action that holds an `OpenKey` may use the key and cannot get at its bytes.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from keystead.core.blob import Blob
+from keystead.core.blob import Blob, outer_aad
 from keystead.core.errors import InvalidCiphertext, InvalidKeyUsage, InvalidRequest
 from keystead.core.key import Origin
-from keystead.core.ports import KeyPair, MacKey
+from keystead.core.ports import ExternalKeys, KeyPair, MacKey, Outside
 from keystead.core.spec import SYMMETRIC
 from keystead.crypto.publickey import PublicKey
 from keystead.service.action import Later
@@ -27,11 +27,19 @@ _NO_CONTEXT: Final = "An encryption context cannot be used with an asymmetric KM
 class OpenKey:
     """One key, for one request."""
 
-    __slots__ = ("_held", "_working")
+    __slots__ = ("_external", "_held", "_outside", "_working")
 
-    def __init__(self, held: "HeldKey", working: "WorkingSet") -> None:
+    def __init__(
+        self,
+        held: "HeldKey",
+        working: "WorkingSet",
+        external: ExternalKeys | None = None,
+        outside: Outside | None = None,
+    ) -> None:
         self._held = held
         self._working = working
+        self._external = external  # both are there for a key in an external key store
+        self._outside = outside
 
     @property
     def arn(self) -> str:
@@ -82,7 +90,7 @@ class OpenKey:
         """Do something with the key and go on with what comes of it: now, or later if that is slow."""
         return Later(work, then) if self._held.slow else then(work())
 
-    # A symmetric key.
+    # A symmetric key. Of one in an external key store, these are the inner half.
 
     def seal(self, plaintext: bytes, context: bytes) -> bytes:
         """A ciphertext blob under the current version; ``context`` is canonical."""
@@ -105,7 +113,48 @@ class OpenKey:
             raise InvalidCiphertext
         return material.cipher.open(blob.sealed, aad), material.material_id
 
+    def sealing(self, plaintext: bytes, context: bytes, then: Callable[[bytes], R]) -> R | Later:
+        """Go on with a ciphertext blob: at once, or when the key's outer half has done its part."""
+        external, outside = self._external, self._outside
+        if external is None or outside is None:
+            return then(self.seal(plaintext, context))
+        header = self._held.header
+        inner = self._held.cipher.seal(plaintext, header + context)
+        aad = outer_aad(header, context)
+        return Later(lambda: header + external.seal(outside, inner, aad), then)
+
+    def opening(self, blob: Blob, context: bytes, then: Callable[[tuple[bytes, str]], R]) -> R | Later:
+        """Go on with the plaintext of a blob and the id of the material that made it."""
+        external, outside = self._external, self._outside
+        if blob.external != (outside is not None):
+            raise InvalidCiphertext
+        if external is None or outside is None:
+            return then(self.open(blob, context))
+        if blob.version != self._held.version:  # such a key is never rotated
+            raise InvalidCiphertext
+        aad = outer_aad(blob.header, context)
+
+        def opened(inner: bytes) -> R:
+            # Here, on the loop's thread again, because the cipher is that thread's.
+            return then((self._held.cipher.open(inner, blob.header + context), self._held.material_id))
+
+        return Later(lambda: external.open(outside, blob.sealed, aad), opened)
+
     # A key that encrypts, whatever its spec.
+
+    def encrypting(
+        self, algorithm: str, plaintext: bytes, context: bytes, then: Callable[[bytes], R]
+    ) -> R | Later:
+        """Go on with a ciphertext: a blob under a symmetric key, or an RSA key's own."""
+        if algorithm == SYMMETRIC:
+            return self.sealing(plaintext, context, then)
+        return self.do(lambda: self.encrypt(algorithm, plaintext, context), then)
+
+    def decrypting(
+        self, algorithm: str, ciphertext: bytes, context: bytes, then: Callable[[tuple[bytes, str]], R]
+    ) -> R | Later:
+        """Go on with the plaintext of an RSA key's ciphertext, and no material id."""
+        return self.do(lambda: self.decrypt(algorithm, ciphertext, context), then)
 
     def encrypt(self, algorithm: str, plaintext: bytes, context: bytes) -> bytes:
         """A ciphertext: a blob under a symmetric key, or an RSA key's own."""

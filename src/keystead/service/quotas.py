@@ -11,3 +11,4 @@ class Quotas:
     tags_per_key: int = 50
     rotations_on_demand: int = 25  # over the life of a key
     access_keys_per_principal: int = 2
+    custom_key_stores: int = 10  # of one account in one Region

@@ -13,20 +13,22 @@ from base64 import b64decode
 from collections import deque
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Final
+from typing import Final, NamedTuple
 
 from typing_extensions import override
 
 from keystead.core import blob
-from keystead.core.errors import DataDamaged
+from keystead.core.errors import DataDamaged, InvalidKeyState, KeysteadError
 from keystead.core.grant import Grant
 from keystead.core.key import TRANSITIONS, Event, Key, State, key_ref, version_binding
+from keystead.core.keystore import Connection, KeyStore, credential_binding
 from keystead.core.names import KeyReference
 from keystead.core.policy import Document, Ruling, parse_key_policy
 from keystead.core.ports import Cipher, Custodian, KeyPair, MacKey, Store, View
 from keystead.core.principal import secret_binding
 from keystead.core.spec import SPECS, SYMMETRIC, algorithms
 from keystead.crypto.publickey import PublicKey
+from keystead.crypto.secret import Secret
 from keystead.service.caller import Identity, identity_of
 
 CHANGES_AT_ONCE: Final = 10_000  # more than that, and starting afresh is cheaper
@@ -34,6 +36,7 @@ VERSIONS_OF_ONE_KEY: Final = 10_240  # older versions held for one key
 GRANTEES_OF_ONE_KEY: Final = 1_024  # principals whose grants on one key are held
 GRANTS_OF_ONE_GRANTEE: Final = 10_000  # that count, of one principal on one key
 _NEVER: Final = 2**63  # microseconds
+_NONE: Final = Secret(b"")
 
 
 class Held:
@@ -111,6 +114,7 @@ class HeldKey(Held):
         "grants",
         "header",
         "key",
+        "key_store",
         "mac",
         "material_id",
         "older",
@@ -118,6 +122,7 @@ class HeldKey(Held):
         "policy",
         "public",
         "rulings",
+        "secret",
         "slow",
         "usable",
         "version",
@@ -128,9 +133,13 @@ class HeldKey(Held):
     public: PublicKey
     mac: MacKey
 
-    def __init__(self, key: Key, policy: Document, current: Material | None) -> None:
+    def __init__(
+        self, key: Key, policy: Document, current: Material | None, outside: "HeldKeyStore | None" = None
+    ) -> None:
         super().__init__()
         self.key = key
+        self.key_store = None if outside is None else outside.key_store
+        self.secret = _NONE if outside is None else outside.secret  # of the key store's credential
         self.arn = key.arn
         self.policy = policy
         self.version = key.current_version
@@ -144,10 +153,29 @@ class HeldKey(Held):
             for tool in ("cipher", "pair", "public", "mac"):
                 if hasattr(current, tool):
                     setattr(self, tool, getattr(current, tool))
-        self.header = blob.header(key.id, key.current_version)
+        if outside is not None:
+            self.material_id = ""  # ours is only half of such a key
+            self.usable = self.usable and outside.key_store.connection is Connection.CONNECTED
+        self.header = blob.header(key.id, key.current_version, external=outside is not None)
         self.older = Bounded(VERSIONS_OF_ONE_KEY)  # version number -> Material
         self.grants = Bounded(GRANTEES_OF_ONE_KEY)  # principal -> HeldGrants
         self.rulings: dict[tuple[Identity, str], Ruling] = {}
+
+    def refusal(self) -> KeysteadError:
+        """The error for using a key that cannot be used."""
+        if self.key_store is not None and (self.key.state, Event.USE) in TRANSITIONS:
+            return InvalidKeyState(
+                f"{self.arn} is unavailable: its custom key store is not connected. Connect the key store and try "
+                "again."
+            )
+        return self.key.refusal(Event.USE)
+
+
+class HeldKeyStore(NamedTuple):
+    """The external key store that a key is in, with the secret of its credential."""
+
+    key_store: KeyStore
+    secret: Secret
 
 
 class HeldAlias(Held):
@@ -345,12 +373,22 @@ class WorkingSet:
         policy = parse_key_policy(key.policy)
         current = self._load_version(view, key, key.current_version)
         if isinstance(current, Material):
-            return HeldKey(key, policy, current)
+            outside = self._load_key_store(view, key) if key.key_store else None
+            return HeldKey(key, policy, current, outside)
         if (key.state, Event.USE) in TRANSITIONS:
             raise DataDamaged(
                 f"Key {key.id} has no version {key.current_version}: restore the data from a backup."
             )
         return HeldKey(key, policy, None)
+
+    def _load_key_store(self, view: View, key: Key) -> HeldKeyStore:
+        key_store = view.key_store(key.key_store)
+        if key_store is None:
+            raise DataDamaged(f"Key {key.id} has lost its custom key store: restore the data from a backup.")
+        secret = self._custodian.reveal(
+            key_store.account, key_store.protected, credential_binding(key_store.id)
+        )
+        return HeldKeyStore(key_store, Secret(secret))
 
     def _load_version(self, view: View, key: Key, number: int) -> Held:
         version = view.version(key.region, key.id, number)
@@ -401,6 +439,14 @@ class WorkingSet:
             held = self._keys.get(ref)
             if isinstance(held, HeldKey):
                 held.grants.clear()
+        elif kind == "key-store":
+            inside = [
+                name
+                for name, held in self._keys.items()
+                if isinstance(held, HeldKey) and held.key.key_store == ref
+            ]
+            for name in inside:
+                del self._keys[name]
         elif kind == "alias":
             self._aliases.pop(ref, None)
         elif kind == "access-key":
@@ -421,7 +467,8 @@ def _refs(loaded: Loaded) -> tuple[str, ...]:
     if wanted.kind == "alias":
         return (f"arn:aws:kms:{wanted.region}:{wanted.account}:{wanted.ref}",)
     if wanted.region:  # a key, a version, the grants of a key
-        return (key_ref(wanted.region, wanted.ref),)
+        ref = key_ref(wanted.region, wanted.ref)
+        return (ref, found.key.key_store) if isinstance(found, HeldKey) else (ref,)
     return (wanted.ref, _principal_of(found))
 
 

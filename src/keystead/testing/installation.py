@@ -17,6 +17,7 @@ from keystead.core.ports import Store
 from keystead.core.principal import AccessKey, Principal, secret_binding, service_arn, user_arn
 from keystead.crypto.secret import Secret
 from keystead.custody.software import SoftwareCustodian
+from keystead.custody.xks import Client, trust
 from keystead.service.action import Mode
 from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller, identity_of
@@ -71,6 +72,7 @@ class Installation:
         return Gate(
             store=self.store,
             custodian=self.custodian,
+            external=Client(trust(None), self.clock, self.random),
             audit=self.logs[slot],
             clock=self.clock,
             random=self.random,

@@ -9,7 +9,17 @@ from typing import Final
 
 from keystead.service import commands as c
 from keystead.service.action import Action, Mode
-from keystead.service.actions import aliases, asymmetric, crypt, keys, policies, principals, rotation, tags
+from keystead.service.actions import (
+    aliases,
+    asymmetric,
+    crypt,
+    keys,
+    keystores,
+    policies,
+    principals,
+    rotation,
+    tags,
+)
 
 ACTIONS: Final[Mapping[type[c.Command], Action]] = {
     c.Encrypt: Action("kms:Encrypt", Mode.HOT, crypt.encrypt),
@@ -54,6 +64,28 @@ ACTIONS: Final[Mapping[type[c.Command], Action]] = {
     c.TagResource: Action("kms:TagResource", Mode.WRITE, tags.tag_resource),
     c.UntagResource: Action("kms:UntagResource", Mode.WRITE, tags.untag_resource),
     c.ListResourceTags: Action("kms:ListResourceTags", Mode.READ, tags.list_resource_tags),
+    c.CreateCustomKeyStore: Action(
+        "kms:CreateCustomKeyStore",
+        Mode.WRITE,
+        keystores.create_key_store,
+        before=keystores.prepare_key_store,
+    ),
+    c.UpdateCustomKeyStore: Action(
+        "kms:UpdateCustomKeyStore", Mode.WRITE, keystores.update_key_store, before=keystores.prepare_update
+    ),
+    c.DescribeCustomKeyStores: Action(
+        "kms:DescribeCustomKeyStores", Mode.READ, keystores.describe_key_stores
+    ),
+    c.ConnectCustomKeyStore: Action(
+        "kms:ConnectCustomKeyStore",
+        Mode.WRITE,
+        keystores.connect_key_store,
+        before=keystores.prepare_connection,
+    ),
+    c.DisconnectCustomKeyStore: Action(
+        "kms:DisconnectCustomKeyStore", Mode.WRITE, keystores.disconnect_key_store
+    ),
+    c.DeleteCustomKeyStore: Action("kms:DeleteCustomKeyStore", Mode.WRITE, keystores.delete_key_store),
     c.GetKeyPolicy: Action("kms:GetKeyPolicy", Mode.READ, policies.get_key_policy),
     c.PutKeyPolicy: Action("kms:PutKeyPolicy", Mode.WRITE, policies.put_key_policy),
     c.ListKeyPolicies: Action("kms:ListKeyPolicies", Mode.READ, policies.list_key_policies),

@@ -7,7 +7,7 @@ there the key and the algorithm must be named. Every way in which a ciphertext c
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from keystead.core import blob
 from keystead.core.context import canonical
@@ -22,6 +22,8 @@ from keystead.service.results import DataKey, DataKeyPair, Decrypted, Encrypted,
 if TYPE_CHECKING:
     from keystead.service.gate import Visit
     from keystead.service.openkey import OpenKey
+
+R = TypeVar("R")
 
 WOULD_SUCCEED = "The request would have succeeded, but the DryRun option is set."
 
@@ -39,7 +41,7 @@ def encrypt(command: c.Encrypt, visit: "Visit") -> Encrypted | Later:
         visit.used(context, data, key.version)
         return Encrypted(key.arn, data, command.algorithm)
 
-    return key.do(lambda: key.encrypt(command.algorithm, command.plaintext, context), sealed)
+    return key.encrypting(command.algorithm, command.plaintext, context, sealed)
 
 
 def decrypt(command: c.Decrypt, visit: "Visit") -> Decrypted | Later:
@@ -61,7 +63,7 @@ def decrypt(command: c.Decrypt, visit: "Visit") -> Decrypted | Later:
         plaintext, material_id = found
         return Decrypted(key.arn, plaintext, material_id, command.algorithm)
 
-    return key.do(source.work(key, context), opened)
+    return source.opening(key, context, opened)
 
 
 def re_encrypt(command: c.ReEncrypt, visit: "Visit") -> ReEncrypted | Later:
@@ -101,9 +103,9 @@ def re_encrypt(command: c.ReEncrypt, visit: "Visit") -> ReEncrypted | Later:
                 command.source_algorithm,
             )
 
-        return destination.do(lambda: destination.encrypt(command.algorithm, plaintext, context), sealed)
+        return destination.encrypting(command.algorithm, plaintext, context, sealed)
 
-    return key.do(source.work(key, source_context), opened)
+    return source.opening(key, source_context, opened)
 
 
 def generate_data_key(command: c.GenerateDataKey, visit: "Visit") -> DataKey | Later:
@@ -155,7 +157,7 @@ def _data_key(
         visit.used(context, data, key.version)
         return DataKey(key.arn, data, key.material_id, plaintext if with_plaintext else None)
 
-    return key.do(lambda: key.seal(plaintext, context), sealed)
+    return key.sealing(plaintext, context, sealed)
 
 
 def _data_key_pair(
@@ -182,7 +184,7 @@ def _data_key_pair(
                 key.arn, command.spec, public, data, key.material_id, private if with_plaintext else None
             )
 
-        return key.do(lambda: key.seal(private, context), sealed)
+        return key.sealing(private, context, sealed)
 
     return Later(lambda: keypair.generate(command.spec), generated)
 
@@ -227,9 +229,8 @@ class Source:
                 "region, or you are not allowed to access."
             ) from None
 
-    def work(self, key: "OpenKey", context: bytes) -> Callable[[], tuple[bytes, str]]:
-        """What opens it: the plaintext and the id of the material that sealed it."""
-        parsed = self._blob
-        if parsed is not None:
-            return lambda: key.open(parsed, context)
-        return lambda: key.decrypt(self._algorithm, self._ciphertext, context)
+    def opening(self, key: "OpenKey", context: bytes, then: Callable[[tuple[bytes, str]], R]) -> R | Later:
+        """Go on with the plaintext and the id of the material that sealed it."""
+        if self._blob is not None:
+            return key.opening(self._blob, context, then)
+        return key.decrypting(self._algorithm, self._ciphertext, context, then)

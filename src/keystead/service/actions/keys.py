@@ -5,11 +5,12 @@ from typing import Final, NamedTuple, cast
 from uuid import UUID
 
 from keystead.core import spec
-from keystead.core.errors import InvalidKeyState, InvalidRequest, MalformedPolicy, UnsupportedOperation
+from keystead.core.errors import InvalidKeyState, InvalidRequest, MalformedPolicy
 from keystead.core.key import Event, Key, Origin, Rotation, State, version_binding
 from keystead.core.policy import default_key_policy, parse_key_policy
 from keystead.core.ports import Material
 from keystead.service import commands as c
+from keystead.service.actions import keystores
 from keystead.service.actions.tags import check_tags
 from keystead.service.desk import Desk
 from keystead.service.results import DeletionScheduled, Done, KeyDescription, KeyPage
@@ -30,7 +31,7 @@ def prepare_key(command: c.CreateKey, desk: Desk) -> NewKey:
     """Make the material of a new key, which takes up to seconds for RSA."""
     desk.allow("kms:CreateKey")
     spec_name, _ = spec.choose(command.spec, command.usage)
-    _check_origin(command)
+    keystores.check_new_key(command, spec_name, desk)
     key_id = (
         f"mrk-{desk.random(16).hex()}"
         if command.multi_region
@@ -46,6 +47,7 @@ def create_key(command: c.CreateKey, desk: Desk) -> KeyDescription:
     desk.allow("kms:CreateKey")
     spec_name, usage = spec.choose(command.spec, command.usage)
     check_tags(command.tags, desk.quotas.tags_per_key)
+    keystores.claim_outer_key(command, spec_name, desk)
     new = cast("NewKey", desk.prepared)
     key = Key(
         id=new.id,
@@ -75,12 +77,6 @@ def create_key(command: c.CreateKey, desk: Desk) -> KeyDescription:
     for name, value in command.tags:
         desk.tx.put_tag(key.region, key.id, name, value)
     return desk.describe(key)
-
-
-def _check_origin(command: c.CreateKey) -> None:
-    """Refuse what keys of that origin cannot be."""
-    if command.origin in (Origin.EXTERNAL_KEY_STORE, Origin.AWS_CLOUDHSM):
-        raise UnsupportedOperation(f"Origin {command.origin} needs a custom key store.")
 
 
 LOCKED_OUT: Final = (

@@ -12,6 +12,7 @@ from keystead.fronts.aws.operations import (
     asymmetric,
     crypt,
     keys,
+    keystores,
     policies,
     rotation,
     tags,
@@ -26,4 +27,5 @@ ROWS: Final[Mapping[str, Row]] = {
     **aliases.ROWS,
     **tags.ROWS,
     **policies.ROWS,
+    **keystores.ROWS,
 }

@@ -83,7 +83,9 @@ def _data_key_without_plaintext(taken: model.GenerateDataKeyWithoutPlaintextRequ
 def _random(taken: model.GenerateRandomRequest) -> c.Command:
     no_recipient(taken)
     if taken.CustomKeyStoreId is not None:
-        raise UnsupportedOperation("Custom key stores are not supported by this version of Keystead.")
+        raise UnsupportedOperation(
+            "Random bytes come from key stores of type AWS_CLOUDHSM only, and this installation has none."
+        )
     if taken.NumberOfBytes is None:
         raise InvalidRequest("NumberOfBytes is required.")
     return c.GenerateRandom(taken.NumberOfBytes)
@@ -132,10 +134,11 @@ def _decrypted(result: r.Decrypted) -> bytes:
 
 def _new_data_key(result: r.DataKey) -> bytes:
     tail = b"" if result.plaintext is None else b',"Plaintext":"%b"' % b64encode(result.plaintext)
-    return b'{"CiphertextBlob":"%b","KeyId":"%b","KeyMaterialId":"%b"%b}' % (
+    material = b',"KeyMaterialId":"%b"' % result.material_id.encode() if result.material_id else b""
+    return b'{"CiphertextBlob":"%b","KeyId":"%b"%b%b}' % (
         b64encode(result.blob),
         result.key.encode(),
-        result.material_id.encode(),
+        material,
         tail,
     )
 
@@ -158,7 +161,7 @@ def _new_pair(result: r.DataKeyPair) -> bytes:
     return encode(
         model.GenerateDataKeyPairResponse(
             KeyId=result.key,
-            KeyMaterialId=result.material_id,
+            KeyMaterialId=result.material_id or None,
             KeyPairSpec=result.spec,
             PrivateKeyCiphertextBlob=result.blob,
             PrivateKeyPlaintext=result.private_key,
