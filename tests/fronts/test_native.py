@@ -359,7 +359,7 @@ def test_a_bug_is_a_500_without_detail(desk: Desk) -> None:
 
 def test_an_answer_carries_its_request_id(desk: Desk) -> None:
     """So that it can be found in the audit."""
-    assert desk.front.head("r-1", b"{}") == b"content-type: application/json\r\nx-request-id: r-1\r\n"
+    assert desk.front.head("r-1", b"{}") == b"Content-Type: application/json\r\nX-Request-Id: r-1\r\n"
 
 
 # --- what can be recorded of a request that was refused ----------------------------------------------------

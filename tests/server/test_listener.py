@@ -91,7 +91,7 @@ class Client:
         """Read one whole answer."""
         async with asyncio.timeout(PATIENCE):
             head = await self.reader.readuntil(b"\r\n\r\n")
-            found = re.search(rb"content-length: (\d+)", head)
+            found = re.search(rb"Content-Length: (\d+)", head)
             return head + await self.reader.readexactly(int(found[1]) if found else 0)
 
     async def rest(self) -> bytes:
@@ -283,17 +283,17 @@ def test_an_answer_has_status_date_headers_length_and_body() -> None:
         def handle(self, exchange: Exchange) -> None:
             exchange.reply(418 if exchange.target == b"/1" else 299, b"tea", b"x-a: b\r\n")
 
-    date = b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
+    date = b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
 
     async def main() -> None:
         async with serving(Teapot()) as service:
             head = b"HEAD /2 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
             assert await service.ask(GET % 1 + head + b"GET /2 HTTP/1.0\r\n\r\n") == (
-                b"HTTP/1.1 418 I'm a Teapot\r\n" + date + b"x-a: b\r\ncontent-length: 3\r\n\r\ntea"
-                b"HTTP/1.1 299 Status\r\n" + date + b"connection: keep-alive\r\nx-a: b\r\n"
-                b"content-length: 3\r\n\r\n"
-                b"HTTP/1.1 299 Status\r\n" + date + b"connection: close\r\nx-a: b\r\n"
-                b"content-length: 3\r\n\r\ntea"
+                b"HTTP/1.1 418 I'm a Teapot\r\n" + date + b"x-a: b\r\nContent-Length: 3\r\n\r\ntea"
+                b"HTTP/1.1 299 Status\r\n" + date + b"Connection: keep-alive\r\nx-a: b\r\n"
+                b"Content-Length: 3\r\n\r\n"
+                b"HTTP/1.1 299 Status\r\n" + date + b"Connection: close\r\nx-a: b\r\n"
+                b"Content-Length: 3\r\n\r\ntea"
             )
 
     run(main())
@@ -376,7 +376,7 @@ def test_a_bad_request_is_refused_once_and_ends_the_connection(sentence: str, af
         async with serving(app, SMALL) as service:
             answers = await service.ask(GET % 1 + raw + after, half_close=False)
             assert statuses(answers) == [200, status]
-            assert answers.count(b"connection: close") == 1
+            assert answers.count(b"Connection: close") == 1
             assert [exchange.target for exchange in app.handled] == [b"/1"]
             assert [problem.status for _, problem in app.refused] == [status]
             assert statuses(await service.ask(POST)) == [200]
@@ -957,7 +957,7 @@ def test_draining_answers_what_has_arrived_and_says_that_it_closes() -> None:
             answers = await client.rest()
             await drain
         assert bodies(answers) == [b"/1=", b"/2="]
-        assert [b"connection: close" in part for part in answers.split(b"HTTP/1.1")[1:]] == [False, True]
+        assert [b"Connection: close" in part for part in answers.split(b"HTTP/1.1")[1:]] == [False, True]
 
     run(main())
 
@@ -1018,7 +1018,7 @@ def test_draining_gives_clients_a_moment_to_ask() -> None:
             answer = await client.rest()
             await drain
         assert statuses(answer) == [200]
-        assert b"connection: close" in answer
+        assert b"Connection: close" in answer
 
     run(main())
 
@@ -1095,7 +1095,7 @@ def test_no_request_is_lost_or_doubled_when_draining_under_load() -> None:
             answer = await connection.answer()
             assert bodies(answer) == [b"/%d-%d=" % (name, n)]
             told.append(answer)
-            closing = b"connection: close" in answer
+            closing = b"Connection: close" in answer
             n += 1
         assert await connection.rest() == b""
 

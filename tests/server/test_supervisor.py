@@ -77,7 +77,7 @@ def ask_on(sock: socket.socket, target: str) -> str:
 def read_answer(sock: socket.socket) -> str:
     """The body of one answer."""
     data = b""
-    while not (found := re.search(rb"content-length: (\d+)\r\n\r\n(.*)", data, re.DOTALL)) or len(
+    while not (found := re.search(rb"Content-Length: (\d+)\r\n\r\n(.*)", data, re.DOTALL)) or len(
         found[2]
     ) < int(found[1]):
         piece = sock.recv(4096)

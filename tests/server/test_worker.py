@@ -85,7 +85,7 @@ class FakeExchange:
         lines = dict(line.split(": ") for line in headers.decode().splitlines())
         self.status = status
         self.answer = json.loads(body) if body else None
-        self.request = lines.get("x-amzn-requestid", "")
+        self.request = lines.get("x-amzn-RequestId", "")
         self.records = [e for e in self._bench.house.entries() if e.request == self.request]
 
     @property

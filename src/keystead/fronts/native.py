@@ -215,7 +215,7 @@ class Native:
 
     def head(self, request: str, body: bytes) -> bytes:  # noqa: ARG002 - AWS's front needs the body
         """The header lines of every answer."""
-        return b"content-type: application/json\r\nx-request-id: %b\r\n" % request.encode()
+        return b"Content-Type: application/json\r\nX-Request-Id: %b\r\n" % request.encode()
 
     def _credential(self, access_key_id: str) -> Credential | None:
         held = self._working.credential(access_key_id)

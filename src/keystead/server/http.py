@@ -109,7 +109,7 @@ STATUS_LINES: Final[dict[int, bytes]] = {
 }
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 OVERLOADED: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 )
 
 # Two of one of these and nobody can say which one the signature, the length or the target is.
@@ -174,7 +174,7 @@ def judge(head: bytes, headers: dict[bytes, bytes]) -> bytes | None:
         return None
     if modern:
         return b""
-    return b"connection: keep-alive\r\n" if b"keep-alive" in options else None
+    return b"Connection: keep-alive\r\n" if b"keep-alive" in options else None
 
 
 def require_plausible(start: bytes) -> None:

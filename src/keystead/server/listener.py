@@ -228,7 +228,7 @@ class Listener:
 
     def _sweep(self) -> None:
         self.tick = tick = self._loop.time()
-        self.date = b"date: %s\r\n" % formatdate(self._now(), usegmt=True).encode()
+        self.date = b"Date: %s\r\n" % formatdate(self._now(), usegmt=True).encode()
         for connection in list(self.open):
             connection.check(tick)
         self._sweeper = self._loop.call_later(self.limits.sweep_seconds, self._sweep)
@@ -596,9 +596,10 @@ class _Connection(asyncio.Protocol):
             if keep_alive is None or (
                 listener.draining and self._phase == _IDLE and not queue and not self._buffer
             ):
-                keep_alive = b"connection: close\r\n"
+                keep_alive = b"Connection: close\r\n"
                 last = True
-            length = b"content-length: %d\r\n\r\n" % len(body)
+            # In capitals, as everybody writes it: libmongocrypt finds it in no other way.
+            length = b"Content-Length: %d\r\n\r\n" % len(body)
             if exchange.method == b"HEAD":
                 body = b""
             out += (http.status_line(status), listener.date, keep_alive, headers, length, body)

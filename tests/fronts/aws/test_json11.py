@@ -463,8 +463,8 @@ def test_answers_written_by_hand_are_those_of_the_model(blob: bytes, plaintext: 
 def test_an_answer_carries_its_request_id_and_checksum(endpoint: Endpoint) -> None:
     """The head names the protocol's media type, the request, and the checksum of the body."""
     assert endpoint.front.head("r-1", b"{}").decode().splitlines() == [
-        "content-type: application/x-amz-json-1.1",
-        "x-amzn-requestid: r-1",
+        "Content-Type: application/x-amz-json-1.1",
+        "x-amzn-RequestId: r-1",
         f"x-amz-crc32: {crc32(b'{}')}",
     ]
 

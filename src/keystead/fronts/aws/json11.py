@@ -29,7 +29,7 @@ from keystead.service.entry import Entry
 from keystead.service.workingset import HeldCredential, WorkingSet
 
 PREFIX: Final = b"TrentService."
-CONTENT_TYPE: Final = b"content-type: application/x-amz-json-1.1\r\n"
+CONTENT_TYPE: Final = b"Content-Type: application/x-amz-json-1.1\r\n"
 
 
 class Json11:
@@ -85,7 +85,7 @@ class Json11:
 
     def head(self, request: str, body: bytes) -> bytes:
         """The header lines of every answer; the checksum lets a client see that the body is whole."""
-        return b"%bx-amzn-requestid: %b\r\nx-amz-crc32: %d\r\n" % (
+        return b"%bx-amzn-RequestId: %b\r\nx-amz-crc32: %d\r\n" % (
             CONTENT_TYPE,
             request.encode(),
             crc32(body),
