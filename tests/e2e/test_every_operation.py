@@ -358,6 +358,13 @@ def dying_external(world: World) -> str:
     return world.dying(SYMMETRIC, Origin="EXTERNAL")
 
 
+def rescued(world: World) -> Any:
+    """Keep a key that was to be deleted."""
+    key = world.new()
+    world.kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    return world.kms.cancel_key_deletion(KeyId=key)
+
+
 def move_primary(world: World) -> Any:
     """Make a replica the primary."""
     key = world.new(MultiRegion=True)
@@ -375,10 +382,10 @@ SUCCESSES: Final[dict[str, Call]] = {
     "CreateKey": plain("CreateKey", Tags=TAGS, Description="x", Policy=EVERYBODY),
     "DescribeKey": with_key("DescribeKey"),
     "ListKeys": plain("ListKeys", Limit=1),
-    "EnableKey": on(World.disabled, "EnableKey"),
+    "EnableKey": with_key("EnableKey"),
     "DisableKey": with_key("DisableKey"),
     "ScheduleKeyDeletion": with_key("ScheduleKeyDeletion", PendingWindowInDays=7),
-    "CancelKeyDeletion": in_turn(lambda w: w.once("rescued", w.dying), on(World.dying, "CancelKeyDeletion")),
+    "CancelKeyDeletion": rescued,
     "UpdateKeyDescription": with_key("UpdateKeyDescription", Description="other"),
     "EnableKeyRotation": with_key("EnableKeyRotation", RotationPeriodInDays=90),
     "DisableKeyRotation": with_key("DisableKeyRotation"),
