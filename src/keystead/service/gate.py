@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from keystead.core.context import digest
 from keystead.core.errors import (
@@ -258,7 +258,7 @@ class Gate:
         entry = self._entry(caller, action.name)
         visit = Visit(self, caller, entry)
         answer = Answer(entry, visit.refs)
-        self._go(answer, lambda: action.run(command, visit))
+        self._go(answer, action.run, command, visit)
         return answer
 
     def work(self, answer: Answer) -> Callable[[], None]:
@@ -271,13 +271,13 @@ class Gate:
         try:
             made = later.work()
         except Exception as error:  # noqa: BLE001 - it is sorted out where the others are
-            return partial(self._go, answer, partial(_raise, error))
-        return partial(self._go, answer, partial(later.then, made))
+            return partial(self._go, answer, _raise, error)
+        return partial(self._go, answer, later.then, made)
 
-    def _go(self, answer: Answer, step: Callable[[], Result | Later]) -> None:
+    def _go(self, answer: Answer, step: Callable[..., Result | Later], *given: Any) -> None:  # noqa: ANN401 - the step's own
         """Take the next step of a hot action; append the record if it was the last."""
         try:
-            result = step()
+            result = step(*given)
             if isinstance(result, Later):
                 answer.later = result
                 return
