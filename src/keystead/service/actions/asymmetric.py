@@ -4,12 +4,12 @@ Verify and VerifyMac never answer "no": what does not verify is an error, so a c
 A dry run does all of it and gives out nothing, so it fails exactly where the real request would.
 """
 
-import hmac
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from keystead.core.errors import DryRun, MacMismatch, SignatureMismatch, UnsupportedOperation
 from keystead.core.spec import ENCAPSULATE_DECAPSULATE, GENERATE_VERIFY_MAC, KEY_AGREEMENT, SIGN_VERIFY, SPECS
+from keystead.crypto import mac
 from keystead.service import commands as c
 from keystead.service.action import Later
 from keystead.service.actions.crypt import WOULD_SUCCEED
@@ -75,12 +75,17 @@ def verify_mac(command: c.VerifyMac, visit: "Visit") -> Result | Later:
     """Check an authentication code; a part of it is not it."""
     key = _use(command, "kms:VerifyMac", GENERATE_VERIFY_MAC, visit)
 
-    def verified(code: bytes) -> Verified:
-        if not hmac.compare_digest(code, command.mac):
+    def verified(right: bool) -> Verified:  # noqa: FBT001 - what `mac.verify` returns
+        if not right:
             raise MacMismatch
         return Verified(key.arn, command.algorithm)
 
-    return _finish(command, key, lambda: key.mac.mac(command.algorithm, command.message), verified)
+    return _finish(
+        command,
+        key,
+        lambda: mac.verify(key.mac, command.algorithm, command.message, command.mac),
+        verified,
+    )
 
 
 def derive_shared_secret(command: c.DeriveSharedSecret, visit: "Visit") -> Result | Later:
