@@ -76,6 +76,7 @@ class FakeExchange:
         self.status = 0
         self.answer: Any = None
         self.request = ""
+        self.headers_out: dict[str, str] = {}
         self.records: list[Entry] = []  # durable when the answer left
 
     def reply(self, status: int, body: bytes, headers: bytes = b"") -> None:
@@ -86,6 +87,7 @@ class FakeExchange:
         self.status = status
         self.answer = json.loads(body) if body else None
         self.request = lines.get("x-amzn-RequestId", "")
+        self.headers_out = lines
         self.records = [e for e in self._bench.house.entries() if e.request == self.request]
 
     @property
@@ -296,6 +298,25 @@ async def test_requests_are_counted_by_operation_and_outcome() -> None:
     assert bench.count("Encrypt", Outcome.NOT_FOUND) == 1
     assert bench.count(UNKNOWN, Outcome.NOT_FOUND) == 1  # the name is not in any of the forms
     assert bench.count(UNKNOWN, Outcome.DENIED) == 1
+
+
+@on_loop
+async def test_an_error_says_what_kind_it_is_and_when_to_try_again() -> None:
+    """Beside AWS's type stands our own code and kind; a pace only where trying again makes sense."""
+    bench = Bench()
+    key_id = await bench.key()
+    refused = await bench.ask("Encrypt", KeyId="alias/nothing", Plaintext="AAAA")
+    assert refused.headers_out["X-Keystead-Error"] == "NotFound; kind=not-found"
+    assert "Retry-After" not in refused.headers_out
+
+    worked = await bench.ask("Encrypt", KeyId=key_id, Plaintext="AAAA")
+    assert "X-Keystead-Error" not in worked.headers_out
+
+    down = bench.send("Encrypt", KeyId=key_id, Plaintext="AAAA")
+    bench.house.audit.stop_disk()
+    await turn()
+    assert down.headers_out["X-Keystead-Error"] == "AuditUnavailable; kind=unavailable"
+    assert down.headers_out["Retry-After"] == "1"
 
 
 # --- the log fails ---------------------------------------------------------------------------------------

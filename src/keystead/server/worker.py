@@ -26,6 +26,7 @@ from keystead.core.errors import (
     AuditUnavailable,
     InvalidRequest,
     KeysteadError,
+    Kind,
     ShuttingDown,
     StoreUnavailable,
     Throttled,
@@ -279,7 +280,7 @@ class Worker:
         outcome = Outcome.INTERNAL if isinstance(error, InternalError) else OUTCOME_OF[error.kind]
         self._cells[self._operations[operation] + outcome] += 1
         status, body = self._front.write_error(error)
-        exchange.reply(status, body, self._front.head(request, body))
+        exchange.reply(status, body, self._front.head(request, body) + _told(error))
 
     def _again(self, exchange: Exchange, tries: int) -> None:
         """Ask once more, because what the answer rested on has changed meanwhile."""
@@ -407,6 +408,15 @@ class Worker:
             self._slots.declare(self._slot, State.RED, Reason.STORE_UNAVAILABLE)
         else:
             self._slots.declare(self._slot, State.GREEN)
+
+
+def _told(error: KeysteadError) -> bytes:
+    """Header lines that tell a program what to do about an error, whatever its protocol calls it.
+
+    The kind decides whether trying again makes sense; where it does, a client that has no pace of its own is given one.
+    """
+    again = b"Retry-After: 1\r\n" if error.kind is Kind.UNAVAILABLE or isinstance(error, Throttled) else b""
+    return b"X-Keystead-Error: %b; kind=%b\r\n%b" % (error.code.encode(), error.kind.encode(), again)
 
 
 STOPPING: Final = "The server is stopping: try again, and another one will answer."
