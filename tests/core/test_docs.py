@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from keystead.core import blob, context, policy
-from keystead.core.errors import MalformedPolicy
-from keystead.core.policy import parse_identity_policy, parse_key_policy
+from keystead.core.policy import keys, parse_identity_policy, parse_key_policy
+from keystead.core.policy.conditions import OPERATORS
 
 
 def test_the_example_of_the_blobs_page_is_a_golden_file(checkout: Path) -> None:
@@ -39,24 +39,41 @@ def language(checkout: Path) -> str:
 
 
 def test_the_policy_on_the_page_is_one(language: str) -> None:
-    """The example is taken, and has every element that the table explains."""
+    """The example is taken, and the table has every element that there is."""
     (example,) = re.findall(r"```json\n(.+?)```", language, flags=re.DOTALL)
     assert [s.label for s in parse_key_policy(example).statements] == [
         "Owners",
-        "No decryption by the report job",
+        "Only payroll data, and only from the office",
     ]
     document = json.loads(example)
-    rows = re.findall(r"^\| `(\w+)` \| [a-zO`\"]", language, flags=re.MULTILINE)
-    assert {*rows} >= {*document, *document["Statement"][0]}
+    rows = re.findall(r"^\| `(\w+)` \|", language, flags=re.MULTILINE)
+    elements = {f"Not{name}" for name in ("Action", "Principal", "Resource")}
+    assert {*rows} >= {*document, *document["Statement"][1]} | elements
 
 
-@pytest.mark.parametrize("element", ["Condition", "NotAction", "NotResource", "NotPrincipal"])
-def test_what_the_page_says_is_not_known_is_refused(language: str, element: str) -> None:
-    """With the name of the element, as it says."""
-    assert f"`{element}`" in language
-    statement = {"Effect": "Allow", "Action": "*", "Resource": "*", element: "x"}
-    with pytest.raises(MalformedPolicy, match=f"not supported here: {element}"):
-        parse_identity_policy(json.dumps({"Statement": statement}))
+def test_the_page_has_every_operator(language: str) -> None:
+    """No more and no fewer than the evaluator knows."""
+    table = language[language.index("| Operator |") : language.index("| Form |")]
+    named = [
+        name for row in table.splitlines()[2:] for name in re.findall(r"`([A-Z]\w+)`", row.split("|")[1])
+    ]
+    assert sorted(named) == sorted([*OPERATORS, "Null"])
+
+
+def test_the_page_has_every_condition_key(language: str) -> None:
+    """No more and no fewer than a policy may use."""
+    table = language[language.index("## Condition keys") : language.index("## How it is decided")]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert sorted(named) == sorted([*keys.KMS, *keys.AWS, *keys.KEYSTEAD, *keys.FAMILIES])
+
+
+def test_the_office_hours_of_the_page_are_conditions(language: str) -> None:
+    """The example can be put as it stands."""
+    (hours,) = re.findall(r'"NumericGreaterThanEquals".+?(?=```)', language, flags=re.DOTALL)
+    statement = f'{{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {{{hours}}}}}'
+    (parsed,) = parse_identity_policy(f'{{"Statement": {statement}}}').statements
+    assert len(parsed.conditions) == 3
 
 
 def test_the_page_of_the_language_has_the_limits_in_force(language: str) -> None:

@@ -1,0 +1,414 @@
+"""Policy documents: from JSON to statements that are ready to be asked.
+
+Everything is checked here, once, when a policy is put: whatever is not understood is refused with the statement
+and the name of the element, because a statement that is half understood must never be half obeyed.
+
+A document keeps for each action the statements that speak of it, so that a decision looks at no others, and for
+a key policy also by whom they name: what it costs does not grow with the principals that a policy lists.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from keystead.core.errors import MalformedPolicy
+from keystead.core.policy import keys
+from keystead.core.policy.conditions import Condition, Test, Unreadable, condition
+from keystead.core.policy.wildcards import (
+    Get,
+    Live,
+    Matcher,
+    Template,
+    Variable,
+    matcher,
+    pattern,
+    template,
+    varying,
+)
+
+MAX_BYTES: Final = 32_768
+"""The largest policy document (AWS KMS, "Resource quotas")."""
+
+MAX_SID: Final = 256
+"""The longest statement id."""
+
+VERSIONS: Final = ("2012-10-17", "2008-10-17")
+"""Of the language. The second, which holds where none is named, has no policy variables."""
+
+_ACTIONS_KEPT: Final = 1024  # for which one document keeps the statements
+
+
+class Effect(StrEnum):
+    """What a statement does when it matches."""
+
+    ALLOW = "Allow"
+    DENY = "Deny"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One statement, compiled."""
+
+    label: str  # the Sid, or #index from 0
+    effect: Effect
+    principals: frozenset[str] = frozenset()  # ARNs, account numbers, services' names or "*"
+    all_but: bool = False  # the principals are those of a NotPrincipal
+    actions: re.Pattern[str]
+    not_actions: bool = False
+    resources: Matcher | None = None  # None: every one, or it takes `open_resources` to tell
+    open_resources: Callable[[str, Get], bool] | None = None
+    conditions: tuple[Condition, ...] = ()
+    tests: tuple[Test, ...] = ()  # of the conditions
+    keys: frozenset[str] = frozenset()  # the condition keys that it needs, in lower case
+    fixed: bool = True  # it needs none
+
+    def about(self, action: str) -> bool:
+        """Whether it speaks of an action."""
+        return (self.actions.fullmatch(action) is not None) is not self.not_actions
+
+
+class Selection:
+    """The statements of one document about one action."""
+
+    __slots__ = ("allows", "allows_to", "denies", "denies_but", "denies_to")
+
+    def __init__(self, statements: Sequence[Statement]) -> None:
+        self.allows = tuple(s for s in statements if s.effect is Effect.ALLOW)
+        self.denies = tuple(s for s in statements if s.effect is Effect.DENY)
+        self.denies_but = tuple(s for s in self.denies if s.all_but)
+        self.allows_to = _by_name(self.allows)
+        self.denies_to = _by_name(s for s in self.denies if not s.all_but)
+
+
+def _by_name(statements: Iterable[Statement]) -> Mapping[str, tuple[Statement, ...]]:
+    found: dict[str, list[Statement]] = {}
+    for statement in statements:
+        for name in statement.principals:
+            found.setdefault(name, []).append(statement)
+    return {name: tuple(those) for name, those in found.items()}
+
+
+class Document:
+    """A parsed policy."""
+
+    __slots__ = ("_selections", "depends_on", "name", "statements")
+
+    def __init__(self, statements: tuple[Statement, ...] = (), name: str = "") -> None:
+        self.statements = statements
+        self.name = name  # which one it is, for the explanation: an ARN and a version, say
+        self.depends_on: frozenset[str] = frozenset().union(*(s.keys for s in statements))
+        """The condition keys, in lower case, that a decision by this policy may need."""
+        self._selections: dict[str, Selection] = {}
+
+    def about(self, action: str) -> Selection:
+        """Its statements about an action."""
+        found = self._selections.get(action)
+        if found is None:
+            if len(self._selections) >= _ACTIONS_KEPT:
+                self._selections.clear()
+            found = self._selections[action] = Selection([s for s in self.statements if s.about(action)])
+        return found
+
+
+def parse_key_policy(text: str, name: str = "") -> Document:
+    """A key policy; raises `MalformedPolicy` with what is wrong and where."""
+    return _parse(text, name, with_principals=True)
+
+
+def parse_identity_policy(text: str, name: str = "") -> Document:
+    """A policy that names nobody; an empty text allows nothing.
+
+    Permission boundaries and session policies are written in the same way.
+    """
+    return _parse(text, name, with_principals=False) if text else Document(name=name)
+
+
+def parse_guardrail(text: str, name: str = "") -> Document:
+    """A guardrail of an account: a policy that names nobody and only denies."""
+    document = _parse(text, name, with_principals=False)
+    for index, statement in enumerate(document.statements):
+        if statement.effect is Effect.ALLOW:
+            raise MalformedPolicy(
+                f"{_where(index, statement.label)}: Effect must be Deny, because a guardrail gives nothing."
+            )
+    return document
+
+
+def default_key_policy(account: str) -> str:
+    """The policy of a key that was created without one (recorded from AWS KMS)."""
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Id": "key-default-1",
+            "Statement": [
+                {
+                    "Sid": "Enable IAM User Permissions",
+                    "Effect": "Allow",
+                    "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
+                    "Action": "kms:*",
+                    "Resource": "*",
+                }
+            ],
+        },
+        indent=2,
+    )
+
+
+def _parse(text: str, name: str, *, with_principals: bool) -> Document:
+    # No character has fewer bytes in UTF-8 than one, so what is counted here can be looked at at once.
+    if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
+        raise MalformedPolicy(f"The policy is larger than {MAX_BYTES} bytes.")
+    try:
+        document = json.loads(text, object_pairs_hook=_no_member_twice, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise MalformedPolicy("The policy is not valid JSON.") from None
+    if not isinstance(document, dict):
+        raise MalformedPolicy("The policy must be a JSON object.")
+    _only(document, {"Version", "Id", "Statement"}, "The policy")
+    version = document.get("Version", VERSIONS[1])
+    if version not in VERSIONS:
+        raise MalformedPolicy(f"The policy's Version must be {VERSIONS[0]}.")
+    if not isinstance(document.get("Id", ""), str):
+        raise MalformedPolicy("The policy's Id must be a string.")
+    statements = document.get("Statement")
+    if isinstance(statements, dict):
+        statements = [statements]
+    if not isinstance(statements, list) or not statements:
+        raise MalformedPolicy("The policy must have a Statement.")
+    variables = version == VERSIONS[0]
+    return Document(
+        tuple(
+            _statement(s, i, with_principals=with_principals, variables=variables)
+            for i, s in enumerate(statements)
+        ),
+        name,
+    )
+
+
+def _no_member_twice(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Of two members with one name, readers differ on which counts, so there may be one only."""
+    found = dict(members)
+    if len(found) != len(members):
+        raise MalformedPolicy("The policy has an object with two members of the same name.")
+    return found
+
+
+def _no_constant(name: str) -> object:
+    """Refuse NaN and Infinity, which Python reads and JSON does not have."""
+    raise ValueError(name)
+
+
+def _where(index: int, label: str) -> str:
+    return f"Statement {index}" if label == f"#{index}" else f"Statement {index} ({label})"
+
+
+def _statement(
+    raw: Any,  # noqa: ANN401 - parsed JSON
+    index: int,
+    *,
+    with_principals: bool,
+    variables: bool,
+) -> Statement:
+    where = f"Statement {index}"
+    if not isinstance(raw, dict):
+        raise MalformedPolicy(f"{where} must be a JSON object.")
+    _only(raw, _ELEMENTS | (_WHO if with_principals else frozenset()), where)
+    sid = raw.get("Sid", "")
+    # It is written into the audit entry of every decision it makes, so it must be short and writable.
+    if not isinstance(sid, str) or len(sid) > MAX_SID or not sid.isprintable():
+        raise MalformedPolicy(f"{where}: Sid must be a string of at most {MAX_SID} printable characters.")
+    label = sid or f"#{index}"
+    where = _where(index, label)
+    effect = raw.get("Effect")
+    if effect not in ("Allow", "Deny"):
+        raise MalformedPolicy(f"{where}: Effect must be Allow or Deny.")
+    who, all_but = _principals(raw, where, effect) if with_principals else (frozenset[str](), False)
+    what, not_actions = _either(raw, "Action", where)
+    which, not_resources = _either(raw, "Resource", where)
+    resources, open_resources, needed = _resources(which, where, negated=not_resources, variables=variables)
+    conditions = _conditions(raw.get("Condition", {}), where, variables=variables, deny=effect == "Deny")
+    needed = needed.union(*(each.keys for each in conditions))
+    return Statement(
+        label=label,
+        effect=Effect(effect),
+        principals=who,
+        all_but=all_but,
+        # ASCII, because without it a Kelvin sign would be the K of "kms".
+        actions=pattern((Template((Live(w),)) for w in what), re.IGNORECASE | re.ASCII),
+        not_actions=not_actions,
+        resources=resources,
+        open_resources=open_resources,
+        conditions=conditions,
+        tests=tuple(each.test for each in conditions),
+        keys=needed,
+        fixed=open_resources is None and not conditions,
+    )
+
+
+_ELEMENTS: Final = frozenset({"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"})
+_WHO: Final = frozenset({"Principal", "NotPrincipal"})
+
+
+def _only(found: dict[str, Any], known: Iterable[str], where: str) -> None:
+    unknown = sorted(set(found).difference(known))
+    if unknown:
+        raise MalformedPolicy(f"{where} has an element that is not supported here: {unknown[0]}.")
+
+
+def _either(raw: dict[str, Any], name: str, where: str) -> tuple[list[str], bool]:
+    """The texts of an element or of its opposite, and whether it was the opposite."""
+    opposite = f"Not{name}"
+    if name in raw and opposite in raw:
+        raise MalformedPolicy(f"{where} has both {name} and {opposite}.")
+    negated = opposite in raw
+    found = opposite if negated else name
+    return _strings(raw.get(found), f"{where}: {found}"), negated
+
+
+def _strings(raw: Any, what: str) -> list[str]:  # noqa: ANN401 - parsed JSON
+    values = [raw] if isinstance(raw, str) else raw
+    if not isinstance(values, list) or not values or not all(isinstance(v, str) and v for v in values):
+        raise MalformedPolicy(f"{what} must be a string or a list of strings.")
+    return values
+
+
+# --- who -------------------------------------------------------------------------------------------------
+
+
+def _principals(raw: dict[str, Any], where: str, effect: str) -> tuple[frozenset[str], bool]:
+    """The principals that a statement names, and whether it is about all others."""
+    if "Principal" in raw and "NotPrincipal" in raw:
+        raise MalformedPolicy(f"{where} has both Principal and NotPrincipal.")
+    if "NotPrincipal" not in raw:
+        return _named(raw.get("Principal"), f"{where}: Principal"), False
+    if effect != "Deny":
+        raise MalformedPolicy(
+            f"{where}: NotPrincipal goes with the Effect Deny only: it would allow everybody else in the world."
+        )
+    names = _named(raw["NotPrincipal"], f"{where}: NotPrincipal")
+    if "*" in names:
+        raise MalformedPolicy(f"{where}: NotPrincipal must name principals, not *.")
+    return names, True
+
+
+def _named(raw: Any, what: str) -> frozenset[str]:  # noqa: ANN401 - parsed JSON
+    if raw == "*":
+        return frozenset("*")
+    if not isinstance(raw, dict) or not raw:
+        raise MalformedPolicy(f'{what} must be "*" or an object such as {{"AWS": "ARN"}}.')
+    _only(raw, _KINDS, what)
+    found = set[str]()
+    for kind, value in raw.items():
+        form, must = _KINDS[kind]
+        names = _strings(value, what)
+        if not all(form.fullmatch(name) for name in names):
+            raise MalformedPolicy(f"{what} must be {must}.")
+        found.update(names)
+    return frozenset(found)
+
+
+_KINDS: Final = {
+    "AWS": (
+        re.compile(
+            r"\*|\d{12}|arn:aws:iam::\d{12}:(root|(user|role|service)/[\w+=,.@/-]+)"
+            r"|arn:aws:sts::\d{12}:(assumed-role|federated-user)/[\w+=,.@/-]+",
+            re.ASCII,
+        ),
+        "an ARN of a user, a role or an account's root, an account number, or * alone",
+    ),
+    "Service": (
+        re.compile(r"[\w-]+(\.[\w-]+)+", re.ASCII),
+        'the name of a service such as "backup.example.com"',
+    ),
+    "Federated": (
+        re.compile(r"arn:aws:iam::\d{12}:(saml|oidc)-provider/[\w+=,.@:/-]+|[\w-]+(\.[\w-]+)+", re.ASCII),
+        "the ARN of an identity provider, or its host name",
+    ),
+}
+
+
+# --- which resources -------------------------------------------------------------------------------------
+
+
+def _resources(
+    texts: list[str], where: str, *, negated: bool, variables: bool
+) -> tuple[Matcher | None, Callable[[str, Get], bool] | None, frozenset[str]]:
+    """What tells which resources a statement is about: a test, a test that needs values, and which values."""
+    element = f"{where}: {'NotResource' if negated else 'Resource'}"
+    templates = []
+    for text in texts:
+        try:
+            each = template(text, variables=variables)
+        except ValueError:
+            raise MalformedPolicy(f"{element} has a ${{ that does not begin a policy variable.") from None
+        _check_keys(each, element)
+        if each.keys and not _after_the_fifth_colon(each):
+            raise MalformedPolicy(f"{element} has a policy variable before the fifth colon of the ARN.")
+        templates.append(each)
+    needed = frozenset[str]().union(*(each.keys for each in templates))
+    plain = matcher([each for each in templates if not each.keys])
+    if plain is None:
+        return ((lambda _: False) if negated else None), None, frozenset()
+    if not needed:
+        return ((lambda text: not plain(text)) if negated else plain), None, frozenset()
+    filled = [varying(each, wildcards=True) for each in templates if each.keys]
+
+    def matches(text: str, get: Get) -> bool:
+        return (bool(plain(text)) or any(fits(text, get) for fits in filled)) is not negated
+
+    return None, matches, needed
+
+
+def _after_the_fifth_colon(each: Template) -> bool:
+    return not any(part.keys for part in each.split()[:5])
+
+
+def _check_keys(each: Template, element: str) -> None:
+    for piece in each.pieces:
+        if isinstance(piece, Variable) and not keys.known(piece.name):
+            raise MalformedPolicy(
+                f"{element} has a variable of an unknown condition key: {piece.name[:100]}."
+            )
+
+
+# --- conditions ------------------------------------------------------------------------------------------
+
+
+def _conditions(raw: Any, where: str, *, variables: bool, deny: bool) -> tuple[Condition, ...]:  # noqa: ANN401 - parsed JSON
+    element = f"{where}: Condition"
+    if not isinstance(raw, dict):
+        raise MalformedPolicy(f"{element} must be an object of operators.")
+    found = []
+    for name, wanted in raw.items():
+        if not isinstance(wanted, dict) or not wanted:
+            raise MalformedPolicy(f"{element}: {name[:100]} must be an object of condition keys.")
+        for key, values in wanted.items():
+            what = f"{element}: {name[:100]} {key[:100]}"
+            if not keys.known(key):
+                raise MalformedPolicy(f"{element} has an unknown condition key: {key[:100]}.")
+            texts = _condition_values(values, what)
+            try:
+                compiled = condition(name, key, texts, variables=variables, deny=deny)
+                if (
+                    compiled is not None
+                    and variables
+                    and name.rpartition(":")[2].startswith(("String", "Arn"))
+                ):
+                    for text in texts:
+                        _check_keys(template(text, variables=True), what)
+            except Unreadable as error:
+                raise MalformedPolicy(f"{what} {error}.") from None
+            if compiled is None:
+                raise MalformedPolicy(f"{element} has an unknown operator: {name[:100]}.")
+            found.append(compiled)
+    return tuple(found)
+
+
+def _condition_values(raw: Any, what: str) -> list[str]:  # noqa: ANN401 - parsed JSON
+    values = raw if isinstance(raw, list) else [raw]
+    if not values or not all(isinstance(value, str | bool | int | float) for value in values):
+        raise MalformedPolicy(f"{what} must be a string or a list of strings.")
+    return [json.dumps(value) if not isinstance(value, str) else value for value in values]

@@ -1,0 +1,194 @@
+"""Texts of a policy that stand for other texts: wildcards, and variables that the request fills in.
+
+``*`` is any characters, also none; ``?`` is exactly one. In a document of version 2012-10-17 a text may hold
+variables: ``${aws:username}`` becomes the value of that condition key, ``${aws:PrincipalTag/team, 'none'}`` has
+a default for requests without it, and ``${*}``, ``${?}``, ``${$}`` are the characters themselves. What a variable
+becomes is taken literally: an asterisk in somebody's tag is an asterisk.
+
+A variable without a value makes its text match nothing (IAM user guide, "Policy variables with no value").
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from operator import methodcaller
+from typing import Final, NamedTuple
+
+Value = str | tuple[str, ...]
+"""What a condition key has: one text, or any number of them if the key is of the kind that has several."""
+
+Get = Callable[[str], Value | None]
+"""Gives the value of a condition key, named in lower case; None if the request has no such key."""
+
+Matcher = Callable[[str], object]
+"""Whether a text fits: true or false, or what counts as such."""
+
+_KEPT: Final = 256  # expressions compiled for one text with variables
+
+
+class Live(NamedTuple):
+    """A piece of a text in which asterisks and question marks are wildcards."""
+
+    text: str
+
+
+class Literal(NamedTuple):
+    """A piece of a text that means itself."""
+
+    text: str
+
+
+class Variable(NamedTuple):
+    """A place that the request fills in. ``key`` is in lower case."""
+
+    key: str
+    default: str | None
+    name: str  # of the key as it was written
+
+
+Piece = Live | Literal | Variable
+
+
+class Template(NamedTuple):
+    """A text of a policy, taken apart."""
+
+    pieces: tuple[Piece, ...]
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The condition keys that its variables need."""
+        return frozenset(piece.key for piece in self.pieces if isinstance(piece, Variable))
+
+    def filled(self, get: Get) -> "Template | None":
+        """The text with values in the places of its variables; None if one of them has none."""
+        pieces: list[Piece] = []
+        for piece in self.pieces:
+            if isinstance(piece, Variable):
+                value = get(piece.key)
+                if not isinstance(value, str):  # of several values, none is the one that is meant
+                    value = piece.default
+                if value is None:
+                    return None
+                pieces.append(Literal(value))
+            else:
+                pieces.append(piece)
+        return Template(tuple(pieces))
+
+    def spelled(self) -> str:
+        """The text where asterisks and question marks are nothing special; it must have no variables."""
+        return "".join(piece.text for piece in self.pieces if not isinstance(piece, Variable))
+
+    def split(self) -> "list[Template]":
+        """Its parts between colons, at most six; colons that variables bring do not count."""
+        parts: list[list[Piece]] = [[]]
+        for piece in self.pieces:
+            if isinstance(piece, Variable):
+                parts[-1].append(piece)
+                continue
+            first, *others = piece.text.split(":", 6 - len(parts))
+            parts[-1].append(type(piece)(first))
+            parts += [[type(piece)(other)] for other in others]
+        return [Template(tuple(part)) for part in parts]
+
+
+_VARIABLE: Final = re.compile(r"\$\{(?:([*?$])|\s*([^,'{}]+?)\s*(?:,\s*'([^']*)'\s*)?)\}")
+
+
+def template(text: str, *, variables: bool) -> Template:
+    """A text of a policy taken apart; raises `ValueError` for a ``${`` that does not begin a variable."""
+    if not variables or "${" not in text:
+        return Template((Live(text),))
+    pieces: list[Piece] = []
+    at = 0
+    while (start := text.find("${", at)) >= 0:
+        found = _VARIABLE.match(text, start)
+        if found is None:
+            raise ValueError(text)
+        pieces.append(Live(text[at:start]))
+        sign, name, default = found.groups()
+        pieces.append(Literal(sign) if sign else Variable(name.lower(), default, name))
+        at = found.end()
+    pieces.append(Live(text[at:]))
+    return Template(tuple(pieces))
+
+
+def expression(pieces: Sequence[Piece]) -> str:
+    """The regular expression for a wildcard text without variables, without backtracking.
+
+    Between two asterisks the first place where the text fits is always good enough, and the atomic group tells
+    the engine never to look for a second. Plain ``.*`` would try them all: a policy of twenty asterisks could
+    keep a process busy for years.
+    """
+    between = [""]  # the expressions between the asterisks
+    for piece in pieces:
+        if isinstance(piece, Live):
+            first, *others = (re.escape(part).replace(r"\?", ".") for part in re.split(r"\*+", piece.text))
+            between[-1] += first
+            between += others
+        else:
+            between[-1] += re.escape(piece[0])
+    first, *rest = between
+    if not rest:
+        return first
+    *middle, last = rest
+    return first + "".join(f"(?>.*?{part})" for part in middle if part) + ".*" + last
+
+
+def pattern(templates: Iterable[Template], flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
+    """One pattern that matches whatever any of the texts matches."""
+    return re.compile("|".join(f"(?:{expression(t.pieces)})" for t in templates), flags | re.DOTALL)
+
+
+def matcher(templates: Sequence[Template]) -> Matcher | None:
+    """What tells whether a text is matched by any of these, which have no variables; None if all texts are."""
+    exact: set[str] = set()
+    prefixes: list[str] = []
+    others: list[Template] = []
+    for each in templates:
+        live = "".join(piece.text for piece in each.pieces if isinstance(piece, Live))
+        text = each.spelled()
+        if text and not text.strip("*") and text == live:
+            return None
+        if not ("*" in live or "?" in live):
+            exact.add(text)
+        elif live == text and text.endswith("*") and not ("*" in text[:-1] or "?" in text[:-1]):
+            prefixes.append(text[:-1])
+        else:
+            others.append(each)
+    begun = tuple(prefixes)
+    # The first two are called without a step into Python.
+    if not others and not begun:
+        return frozenset(exact).__contains__
+    if not others and not exact:
+        return methodcaller("startswith", begun)
+    if not others:
+        return lambda text: text in exact or text.startswith(begun)
+    fits = pattern(others).fullmatch
+    return lambda text: text in exact or text.startswith(begun) or fits(text) is not None
+
+
+def varying(each: Template, *, wildcards: bool) -> Callable[[str, Get], bool]:
+    """What tells whether a text is matched by one with variables, once these are filled in."""
+    live = "".join(piece.text for piece in each.pieces if isinstance(piece, Live))
+    if not wildcards or not ("*" in live or "?" in live):
+
+        def equals(text: str, get: Get) -> bool:
+            filled = each.filled(get)
+            return filled is not None and filled.spelled() == text
+
+        return equals
+
+    # The few texts that a template becomes again and again, such as one for each user of a busy key.
+    compiled: dict[Template, re.Pattern[str]] = {}
+
+    def fits(text: str, get: Get) -> bool:
+        filled = each.filled(get)
+        if filled is None:
+            return False
+        found = compiled.get(filled)
+        if found is None:
+            if len(compiled) >= _KEPT:
+                compiled.clear()
+            found = compiled[filled] = pattern([filled])
+        return found.fullmatch(text) is not None
+
+    return fits

@@ -1,0 +1,223 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keystead.core.errors import MalformedPolicy
+from keystead.core.policy import (
+    MAX_BYTES,
+    Document,
+    Effect,
+    parse_identity_policy,
+    parse_key_policy,
+)
+
+HERE, THERE = "111122223333", "444455556666"
+ALICE, BOB, CAROL = (
+    f"arn:aws:iam::{HERE}:user/alice",
+    f"arn:aws:iam::{HERE}:user/bob",
+    f"arn:aws:iam::{THERE}:user/carol",
+)
+ROOT = f"arn:aws:iam::{HERE}:root"
+KEY = f"arn:aws:kms:eu-central-1:{HERE}:key/1234abcd"
+
+Json = dict[str, Any]
+
+
+def statement(effect: str = "Allow", action: Any = "kms:*", resource: Any = "*", **more: Any) -> Json:
+    """One statement of an identity policy."""
+    return {"Effect": effect, "Action": action, "Resource": resource, **more}
+
+
+def of_key(principal: Any, effect: str = "Allow", action: Any = "kms:*", **more: Any) -> Json:
+    """One statement of a key policy."""
+    named = principal if principal == "*" else {"AWS": principal}
+    return statement(effect, action, **{"Principal": named, **more})
+
+
+def text(*statements: Json) -> str:
+    """A policy with these statements."""
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+ALLOW = statement(Sid="may")
+
+
+def malformed(change: Callable[[Json], object]) -> str:
+    """A good key policy with one thing changed."""
+    document = json.loads(text(of_key(ALICE)))
+    change(document)
+    return json.dumps(document)
+
+
+def having(name: str, value: object) -> str:
+    """A good key policy whose statement has another value for one member."""
+    return malformed(lambda document: document["Statement"][0].update({name: value}))
+
+
+ONE = 'Statement 0: Principal must be "*" or an object such as {"AWS": "ARN"}.'
+WHOM = (
+    "Statement 0: Principal must be an ARN of a user, a role or an account's root, an account number, "
+    "or * alone."
+)
+NOT_EFFECTS: list[object] = ["allow", "", None, []]
+NOT_STRINGS: list[object] = ["", [], None, 1, {}, ["kms:*", ""], ["kms:*", 1], [["kms:*"]]]
+NOT_PRINCIPALS: list[object] = [ALICE, {}, [], ["*"], None]
+BROKEN: list[tuple[str, str]] = [
+    ("", "The policy is not valid JSON."),
+    ("{", "The policy is not valid JSON."),
+    ("[" * 30_000, "The policy is not valid JSON."),
+    ("1" * 5000, "The policy is not valid JSON."),
+    ("[]", "The policy must be a JSON object."),
+    ('"*"', "The policy must be a JSON object."),
+    ('{"Id": "a", "Id": "b"}', "The policy has an object with two members of the same name."),
+    (
+        text(of_key(ALICE)).replace('"Effect"', '"Effect": "Deny", "Effect"'),
+        "The policy has an object with two members of the same name.",
+    ),
+    (
+        malformed(lambda d: d.update(Condition={})),
+        "The policy has an element that is not supported here: Condition.",
+    ),
+    (malformed(lambda d: d.update(Version="2020-01-01")), "The policy's Version must be 2012-10-17."),
+    (malformed(lambda d: d.update(Version=[])), "The policy's Version must be 2012-10-17."),
+    (malformed(lambda d: d.update(Id=1)), "The policy's Id must be a string."),
+    (malformed(lambda d: d.pop("Statement")), "The policy must have a Statement."),
+    (malformed(lambda d: d.update(Statement=[])), "The policy must have a Statement."),
+    (malformed(lambda d: d.update(Statement="all")), "The policy must have a Statement."),
+    (malformed(lambda d: d["Statement"].append("all")), "Statement 1 must be a JSON object."),
+    *(
+        (
+            having(name, {}),
+            f"Statement 0 has an element that is not supported here: {name}.",
+        )
+        for name in ("Conditions", "effect", "CanonicalUser")
+    ),
+    *(
+        (
+            having("Sid", sid),
+            "Statement 0: Sid must be a string of at most 256 printable characters.",
+        )
+        for sid in (1, None, "x" * 257, "a\nb", "\ud800", "\u202e")
+    ),
+    *(
+        (
+            having("Effect", effect),
+            "Statement 0: Effect must be Allow or Deny.",
+        )
+        for effect in NOT_EFFECTS
+    ),
+    (malformed(lambda d: d["Statement"][0].pop("Effect")), "Statement 0: Effect must be Allow or Deny."),
+    *(
+        (
+            having(name, value),
+            f"Statement 0: {name} must be a string or a list of strings.",
+        )
+        for name in ("Action", "Resource")
+        for value in NOT_STRINGS
+    ),
+    (malformed(lambda d: d["Statement"][0].pop("Principal")), ONE),
+    *((having("Principal", value), ONE) for value in NOT_PRINCIPALS),
+    (
+        having("Principal", {"CanonicalUser": "79a5"}),
+        "Statement 0: Principal has an element that is not supported here: CanonicalUser.",
+    ),
+    (
+        having("Principal", {"AWS": []}),
+        "Statement 0: Principal must be a string or a list of strings.",
+    ),
+    *(
+        (having("Principal", {"AWS": ["*", name]}), WHOM)
+        for name in (
+            "alice",
+            "11112222333",
+            "1111222233334",
+            "\u0661" * 12,
+            f"arn:aws:iam::{HERE}:user/*",
+            f"arn:aws:iam::{HERE}:user/",
+            f"arn:aws:iam::{HERE}:group/admins",
+            f"arn:aws:iam::{HERE}:root\n",
+            f"arn:aws-cn:iam::{HERE}:root",
+            f"arn:aws:iam::{HERE}:user/\u017f",
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("policy", "told"), BROKEN)
+def test_what_is_wrong_with_a_policy_is_told(policy: str, told: str) -> None:
+    """A policy that is not understood is refused when it is put, and the text says what and where."""
+    with pytest.raises(MalformedPolicy) as refusal:
+        parse_key_policy(policy)
+    assert str(refusal.value) == told
+
+
+def test_an_identity_policy_names_nobody() -> None:
+    """It is about whoever has it, so a Principal in it is refused; without a text it allows nothing."""
+    with pytest.raises(MalformedPolicy, match="not supported here: Principal"):
+        parse_identity_policy(text(of_key(ALICE)))
+    assert parse_identity_policy("").statements == ()
+    assert parse_identity_policy(text(ALLOW)).statements[0].principals == frozenset()
+
+
+@pytest.mark.parametrize("letter", ["x", "é"])
+def test_a_policy_of_32768_bytes_is_taken_and_one_more_is_not(letter: str) -> None:
+    """The limit counts bytes of UTF-8, not letters."""
+    frame = text(statement(resource=["*", "?"])).encode()
+    room = MAX_BYTES - len(frame) + 1
+    filled = letter * (room // len(letter.encode())) + "x" * (room % len(letter.encode()))
+    whole = frame.decode().replace("?", filled)
+    assert len(whole.encode()) == MAX_BYTES
+    assert len(parse_identity_policy(whole).statements) == 1
+    with pytest.raises(MalformedPolicy) as refusal:
+        parse_identity_policy(whole + " ")
+    assert str(refusal.value) == "The policy is larger than 32768 bytes."
+
+
+@pytest.mark.parametrize("version", ["2012-10-17", "2008-10-17", None])
+def test_a_version_of_the_language_may_be_left_out(version: str | None) -> None:
+    """Both versions that AWS knows are read alike here, and so is a policy that names none."""
+    document: Json = {"Id": "mine", "Statement": of_key(ALICE, Sid="s" * 256)}
+    if version is not None:
+        document["Version"] = version
+    (only,) = parse_key_policy(json.dumps(document)).statements
+    assert (only.label, only.effect, only.principals) == ("s" * 256, Effect.ALLOW, frozenset({ALICE}))
+
+
+def test_statements_without_a_sid_are_called_by_their_place() -> None:
+    """The audit names the statement that decided, also where nobody has named it."""
+    parsed = parse_key_policy(text(of_key(ALICE), of_key(BOB, Sid=""), of_key(CAROL, Sid="c")))
+    assert [s.label for s in parsed.statements] == ["#0", "#1", "c"]
+
+
+@pytest.mark.parametrize(
+    "principal",
+    [
+        HERE,
+        ROOT,
+        ALICE,
+        "*",
+        f"arn:aws:iam::{HERE}:user/team/a+=,.@_-1",
+        f"arn:aws:iam::{HERE}:role/service/deploy",
+        f"arn:aws:sts::{HERE}:assumed-role/deploy/session",
+        f"arn:aws:iam::{HERE}:service/jobs",
+    ],
+)
+def test_whom_a_key_policy_may_name(principal: str) -> None:
+    """Users, roles, sessions, parts of the service, accounts, and everybody."""
+    assert parse_key_policy(text(of_key(principal))).statements[0].principals == {principal}
+
+
+@given(st.text(max_size=60) | st.from_regex(r"\{[\"\[\]{}:,*A-Za-z]*\}"))
+def test_any_text_is_a_policy_or_refused(policy: str) -> None:
+    """Nothing that somebody puts as a policy raises anything else."""
+    for parse in (parse_key_policy, parse_identity_policy):
+        try:
+            document = parse(policy)
+        except MalformedPolicy as error:
+            assert str(error)  # noqa: PT017 - every refusal says why
+        else:
+            assert isinstance(document, Document)
