@@ -68,6 +68,16 @@ class Limits:
     tags_per_key: int = 50
     rotations_on_demand: int = 25
     access_keys_per_principal: int = 2
+    custom_key_stores: int = 10  # of one account in one Region
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Xks:
+    """How the proxies of external key stores are asked."""
+
+    ca: Path | None = None  # whose certificates count; the system's authorities otherwise
+    deadline_ms: int = 250  # of one request, whatever of it is slow
+    port: int = 443
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +93,7 @@ class Config:
     log: str = "text"  # or "json"
     jobs_seconds: float = 60.0  # between two looks for what is due
     limits: Limits = Limits()
+    xks: Xks = Xks()
 
     @property
     def store(self) -> str:
@@ -124,6 +135,7 @@ def parse(raw: Mapping[str, Any], base: Path) -> Config:
         log=table.choice("log", config.log, ("text", "json")),
         tls=_tls(tls, base),
         limits=_limits(table.table("limits")),
+        xks=_xks(table.table("xks"), base),
     )
     for part in (listen, control, tls, table):
         part.finish()
@@ -207,6 +219,17 @@ def _tls(table: _Table, base: Path) -> Tls | None:
     )
 
 
+def _xks(table: _Table, base: Path) -> Xks:
+    defaults, authorities = Xks(), table.text("ca")
+    xks = Xks(
+        ca=base / authorities if authorities else None,
+        deadline_ms=table.number("deadline_ms", defaults.deadline_ms, 50, 5000),
+        port=table.number("port", defaults.port, 1, 65_535),
+    )
+    table.finish()
+    return xks
+
+
 def _limits(table: _Table) -> Limits:
     defaults = Limits()
     values = {f.name: table.number(f.name, getattr(defaults, f.name), 1, _MOST) for f in fields(Limits)}
@@ -238,6 +261,10 @@ address = "{control}"
 # certificate = "server.pem"
 # key = "server.key"
 # client_ca = "clients.pem"       # then every client must show a certificate
+
+# [xks]                           # external key stores: key managers behind XKS proxies
+# ca = "proxies.pem"              # the authorities of their certificates; the default is the system's
+# deadline_ms = 250               # of one request to a proxy
 
 # [limits]
 # body_bytes = 131072

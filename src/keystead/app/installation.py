@@ -12,6 +12,7 @@ under the root; and, wrapped under the service's own account, the key that signs
 key that makes pagination markers. All of it is stored in one transaction, or none.
 """
 
+import ssl
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -69,7 +70,7 @@ _ADMIN_POLICY: Final = (
 )
 _JOBS_POLICY: Final = (
     '{"Version": "2012-10-17", "Statement": [{"Sid": "Jobs", "Effect": "Allow", "Action": '
-    '["keystead:DestroyKey", "keystead:RotateKey"], "Resource": "*"}]}'
+    '["keystead:DestroyKey", "keystead:RotateKey", "keystead:ExpireKeyMaterial"], "Resource": "*"}]}'
 )
 _SIGNING_KEY: Final = binding("audit-signing-key")
 _MARKER_KEY: Final = binding("marker-key")
@@ -202,6 +203,7 @@ class Installation:
     warnings: list[str]  # what the operator is told at every start
     _signing_key: bytes
     _marker_key: bytes
+    _proxies: ssl.SSLContext  # how XKS proxies are told from others
 
     @override
     def __repr__(self) -> str:
@@ -243,6 +245,7 @@ class Installation:
             warnings=seal.warnings(slots),
             _signing_key=own("audit-signing-key", _SIGNING_KEY),
             _marker_key=own("marker-key", _MARKER_KEY),
+            _proxies=trust(config.xks.ca),
         )
 
     def log(self, slot: str, helper: Executor | None = None) -> Log:
@@ -284,8 +287,11 @@ class Installation:
                 ):
                     self.finish(log, opened)
 
-    def post(self, slot: str) -> "Post":
-        """What the process of that name works with. Made on the thread that will use the gate."""
+    def post(self, slot: str, notice: Callable[[str, str], None] = lambda _, __: None) -> "Post":
+        """What the process of that name works with. Made on the thread that will use the gate.
+
+        ``notice`` hears, on any thread, of a key store whose proxy answers no more ("open"), or again ("closed").
+        """
         opened = store.connect(self.config.store, now=self.clock.now)
         log = self.log(slot, ThreadPoolExecutor(2, thread_name_prefix="audit"))
         self.finish(log, opened)
@@ -293,7 +299,14 @@ class Installation:
         gate = Gate(
             store=opened,
             custodian=self.custodian,
-            external=Client(trust(None), self.clock, self.random),
+            external=Client(
+                self._proxies,
+                self.clock,
+                self.random,
+                seconds=self.config.xks.deadline_ms / 1000,
+                port=self.config.xks.port,
+                notice=lambda key_store, state: notice(key_store, state.value),
+            ),
             audit=log,
             clock=self.clock,
             random=self.random,
@@ -302,6 +315,7 @@ class Installation:
                 tags_per_key=limits.tags_per_key,
                 rotations_on_demand=limits.rotations_on_demand,
                 access_keys_per_principal=limits.access_keys_per_principal,
+                custom_key_stores=limits.custom_key_stores,
             ),
             marker_key=self._marker_key,
             keys_held=limits.keys_held,

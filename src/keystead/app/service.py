@@ -176,7 +176,7 @@ def _work(
     listeners: list[Listener] = []
 
     def start() -> Listener:
-        post = installation.post(name)
+        post = installation.post(name, partial(_tell_of_proxy, log))
         gate = post.gate
         worker = Worker(
             gate=gate,
@@ -235,7 +235,7 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
     config = installation.config
 
     def make_office() -> control.Office:
-        post = installation.post(CONTROL)
+        post = installation.post(CONTROL, partial(_tell_of_proxy, log))
         gate = post.gate
         runner = Runner(
             gate=gate,
@@ -264,6 +264,14 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
         jobs_seconds=config.jobs_seconds,
         log=log,
     )
+
+
+def _tell_of_proxy(log: Log, key_store: str, state: str) -> None:
+    """Say that a key store's proxy answers no more, or again."""
+    if state == "closed":
+        log.info("an external key store's proxy answers again", component=key_store, state=state)
+    else:
+        log.warning("an external key store's proxy does not answer", component=key_store, state=state)
 
 
 def _let_workers_start(slots: Slots, workers: int, clock: Clock) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from keystead.audit.log import Log
-from keystead.core.ports import Store
+from keystead.audit.usage import Index, Usages
+from keystead.core.ports import ExternalKeys, Store
 from keystead.core.principal import AccessKey, Principal, secret_binding, service_arn, user_arn
 from keystead.crypto.secret import Secret
 from keystead.custody.software import SoftwareCustodian
@@ -22,12 +23,13 @@ from keystead.service.action import Mode
 from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller, identity_of
 from keystead.service.commands import Command
-from keystead.service.entry import Entry, decode
+from keystead.service.entry import Entry, decode, moment, uses
 from keystead.service.gate import MOST_TRIES, Answer, Gate
 from keystead.service.quotas import Quotas
 from keystead.service.workingset import NotLoaded
 from keystead.store.memory import Memory
 from keystead.testing.audit import AuditBench, TurnedClock
+from keystead.testing.usage import MemoryBooks
 
 ACCOUNT: Final = "111122223333"
 REGION: Final = "eu-central-1"
@@ -40,12 +42,25 @@ EVERYTHING: Final = """{
 class Installation:
     """See the module. ``admin`` is the access key id and secret of a user who may do everything."""
 
-    def __init__(self, store: Store | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, store: Store | None = None, seed: int = 0, external: ExternalKeys | None = None
+    ) -> None:
         self.audit = AuditBench(seed, segment_bytes=1 << 20)
         self.store = store or Memory()
         self.random = random.Random(seed).randbytes  # noqa: S311 - a test's choices must repeat
         self.custodian = SoftwareCustodian(Secret(bytes(32)), self.random)
+        # An installation without proxies of its own trusts the system's authorities, so it finds nobody.
+        self.external = external or Client(trust(None), self.clock, self.random)
         self.logs: dict[str, Log] = {}
+        self.books = MemoryBooks()
+        self.usage = Usages(
+            self.audit.root,
+            disk=self.audit.disk,
+            books=self.books,
+            find=uses,
+            moment=moment,
+            origin=self.audit.signer.name,
+        )
         wrapped = self.custodian.enroll(ACCOUNT)
         self.custodian.admit(ACCOUNT, wrapped)
         with self.store.transact("init") as tx:
@@ -68,12 +83,14 @@ class Installation:
 
     def gate(self, slot: str = "w0", *, quotas: Quotas | None = None) -> Gate:
         """A process's own gate."""
-        self.logs[slot] = self.audit.open(slot)
+        log = self.logs[slot] = self.audit.open(slot)
+        log.follow(Index(self.audit.root / slot, disk=self.audit.disk, books=self.books, find=uses))
         return Gate(
             store=self.store,
             custodian=self.custodian,
-            external=Client(trust(None), self.clock, self.random),
-            audit=self.logs[slot],
+            external=self.external,
+            audit=log,
+            usage=self.usage,
             clock=self.clock,
             random=self.random,
             quotas=quotas or Quotas(),

@@ -66,8 +66,7 @@ _PROBLEMS: Final[dict[Problem, tuple[type[KeysteadError], str]]] = {
     Problem.TIMEOUT: (XksUriUnreachable, "The external key store proxy has not answered in time."),
     Problem.TLS: (
         XksUriUnreachable,
-        "No TLS connection to the external key store proxy: its certificate must be valid for the host in "
-        "XksProxyUriEndpoint and come from an authority that is trusted here, and it must speak TLS 1.2 or 1.3.",
+        "No TLS 1.2 or 1.3 with the external key store proxy: its certificate must be of a trusted authority.",
     ),
 }
 
