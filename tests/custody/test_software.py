@@ -32,7 +32,7 @@ def test_material_has_the_id_that_it_derives() -> None:
     known = SoftwareCustodian(ROOT, lambda count: material[:count])
     known.admit(OURS, known.enroll(OURS))
 
-    _, material_id = known.generate(OURS, BINDING)
+    material_id = known.generate(OURS, BINDING).id
 
     extracted = hmac.digest(bytes(32), material, "sha256")
     assert material_id == hmac.digest(extracted, b"keystead material id v1\x01", "sha256").hex()
@@ -50,7 +50,7 @@ def test_an_account_key_admitted_anew_leaves_the_old_handles_closed() -> None:
     """Handles hang on their account's key-encryption key: replacing it is how an account is shredded."""
     custodian = SoftwareCustodian(ROOT, system_random)
     custodian.admit(OURS, custodian.enroll(OURS))
-    handle, _ = custodian.generate(OURS, BINDING)
+    handle = custodian.generate(OURS, BINDING).handle
 
     custodian.admit(OURS, custodian.enroll(OURS))
 

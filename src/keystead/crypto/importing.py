@@ -12,12 +12,19 @@
 
 from typing import Final
 
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap_with_padding
+from cryptography.hazmat.primitives.keywrap import (
+    InvalidUnwrap,
+    aes_key_unwrap_with_padding,
+    aes_key_wrap_with_padding,
+)
 
 from keystead.core.errors import InvalidCiphertext, UnsupportedOperation
 from keystead.core.ports import KeyPair
 from keystead.core.spec import RSA_BITS
+from keystead.crypto.publickey import PublicKey
+from keystead.crypto.random import system_random
 
+_AES_KEY_BYTES = 32
 _DIRECT: Final = ("RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256")
 _HYBRID: Final = {
     "RSA_AES_KEY_WRAP_SHA_1": "RSAES_OAEP_SHA_1",
@@ -40,3 +47,12 @@ def unwrap_material(wrapping: KeyPair, spec: str, algorithm: str, data: bytes) -
         ValueError,
     ):  # the latter for a key that is none of AES's, or a blob that is cut short
         raise InvalidCiphertext from None
+
+
+def wrap_for(spec: str, public_key: bytes, algorithm: str, material: bytes) -> bytes:
+    """What the owner of material does before sending it: wrap it for the public half of a wrapping key."""
+    wrapping = PublicKey(spec, public_key)
+    if algorithm in _DIRECT:
+        return wrapping.encrypt(algorithm, material)
+    kek = system_random(_AES_KEY_BYTES)
+    return wrapping.encrypt(_HYBRID[algorithm], kek) + aes_key_wrap_with_padding(kek, material)

@@ -19,8 +19,8 @@ from keystead.core.errors import ConfigError
 from keystead.core.ports import Custodian, Random
 from keystead.crypto.secret import Secret
 
-# Rooms beside the custodians: how the root key is opened.
-_NO_SCHEMES = frozenset({"seal", "seals"})
+# Rooms beside the custodians: how the root key is opened, and the keys around whose ciphertexts another wraps its own.
+_NO_SCHEMES = frozenset({"seal", "seals", "xks"})
 
 
 def schemes() -> list[str]:

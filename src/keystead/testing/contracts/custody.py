@@ -1,5 +1,6 @@
 """What every custodian promises (`keystead.core.ports.Custodian`), as tests."""
 
+import hmac
 import re
 import threading
 from collections.abc import Callable
@@ -9,10 +10,29 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keystead.core.errors import CustodyUnavailable, DataDamaged, InvalidCiphertext
-from keystead.core.ports import Custodian
+from keystead.core.errors import CustodyUnavailable, DataDamaged, InvalidCiphertext, InvalidRequest
+from keystead.core.ports import Custodian, Material, Wrapped
+from keystead.core.spec import (
+    ENCAPSULATE_DECAPSULATE,
+    ENCRYPT_DECRYPT,
+    GENERATE_VERIFY_MAC,
+    HMAC_BYTES,
+    KEY_AGREEMENT,
+    SIGN_VERIFY,
+    SPECS,
+    SYMMETRIC,
+    algorithms,
+)
+from keystead.crypto.importing import wrap_for
+from keystead.crypto.keypair import generate
+from keystead.crypto.publickey import PublicKey
 
 OURS, THEIRS, STRANGER = "111111111111", "222222222222", "333333333333"
+P256 = "ECC_NIST_P256"
+# One RSA size is enough here: making the larger ones takes seconds.
+SIGNING = [
+    spec for spec in SPECS if SIGN_VERIFY in SPECS[spec].usages and spec not in {"RSA_3072", "RSA_4096"}
+]
 BINDING, OTHER_BINDING = b"key 1, version 1, material", b"key 1, version 2, material"
 
 
@@ -36,7 +56,7 @@ class CustodyContract:
     @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_what_a_key_sealed_it_opens(self, custodian: Custodian, plaintext: bytes, aad: bytes) -> None:
         """A key that was generated seals and opens, however often it is fetched."""
-        handle, _ = custodian.generate(OURS, BINDING)
+        handle = custodian.generate(OURS, BINDING).handle
 
         sealed = custodian.cipher(OURS, handle, BINDING).seal(plaintext, aad)
 
@@ -49,7 +69,7 @@ class CustodyContract:
         """Another process that admits the stored account key opens the stored handle."""
         wrapped = custodian.enroll(OURS)
         custodian.admit(OURS, wrapped)
-        handle, _ = custodian.generate(OURS, BINDING)
+        handle = custodian.generate(OURS, BINDING).handle
         sealed = custodian.cipher(OURS, handle, BINDING).seal(b"text", b"aad")
 
         other = connect()
@@ -60,7 +80,7 @@ class CustodyContract:
     def test_a_cipher_refuses_what_it_did_not_seal(self, custodian: Custodian) -> None:
         """Another key's ciphertext, another context, a changed or cut one: `InvalidCiphertext`."""
         first, second = (
-            custodian.cipher(OURS, custodian.generate(OURS, BINDING)[0], BINDING) for _ in range(2)
+            custodian.cipher(OURS, custodian.generate(OURS, BINDING).handle, BINDING) for _ in range(2)
         )
         sealed = first.seal(b"text", b"aad")
 
@@ -74,13 +94,14 @@ class CustodyContract:
         """Each material is new, and its id is 64 hex digits that tell it from others."""
         generated = [custodian.generate(account, BINDING) for account in (OURS, THEIRS) for _ in range(8)]
 
-        assert len({handle for handle, _ in generated}) == 16
-        assert len({material_id for _, material_id in generated}) == 16
-        assert all(re.fullmatch("[0-9a-f]{64}", material_id) for _, material_id in generated)
+        assert len({material.handle for material in generated}) == 16
+        assert len({material.id for material in generated}) == 16
+        assert all(re.fullmatch("[0-9a-f]{64}", material.id) for material in generated)
+        assert not any(material.public_key for material in generated)
 
     def test_a_handle_opens_under_no_other_binding(self, custodian: Custodian) -> None:
         """A handle that was moved to another key, version or purpose is damage."""
-        handle, _ = custodian.generate(OURS, BINDING)
+        handle = custodian.generate(OURS, BINDING).handle
 
         for binding in (OTHER_BINDING, b"", BINDING + b"\0", BINDING[:-1]):
             with pytest.raises(DataDamaged):
@@ -88,14 +109,14 @@ class CustodyContract:
 
     def test_a_handle_opens_under_no_other_account(self, custodian: Custodian) -> None:
         """A handle that was moved to another account is damage, also when both have the same key names."""
-        handle, _ = custodian.generate(OURS, BINDING)
+        handle = custodian.generate(OURS, BINDING).handle
 
         with pytest.raises(DataDamaged):
             custodian.cipher(THEIRS, handle, BINDING)
 
     def test_a_damaged_handle_is_told_with_a_cure(self, custodian: Custodian) -> None:
         """Every single character changed, the handle cut, emptied or replaced: `DataDamaged`, with a text."""
-        handle, _ = custodian.generate(OURS, BINDING)
+        handle = custodian.generate(OURS, BINDING).handle
 
         damaged = [
             "",
@@ -115,7 +136,7 @@ class CustodyContract:
 
     def test_destroying_twice_succeeds_and_leaves_the_others(self, custodian: Custodian) -> None:
         """Erasing what is already gone is no error, and only what the handle names is erased."""
-        (kept, _), (gone, _) = (custodian.generate(OURS, BINDING) for _ in range(2))
+        kept, gone = (custodian.generate(OURS, BINDING).handle for _ in range(2))
         sealed = custodian.cipher(OURS, kept, BINDING).seal(b"text", b"")
 
         custodian.destroy(OURS, gone)
@@ -127,6 +148,191 @@ class CustodyContract:
         """Answering "erased" for material that lies elsewhere would leave it alive."""
         with pytest.raises(DataDamaged):
             custodian.destroy(OURS, "elsewhere:abc")
+
+    # --- keys of every spec --------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("spec", SIGNING)
+    def test_a_key_pair_signs_what_its_public_key_verifies(self, custodian: Custodian, spec: str) -> None:
+        """Each algorithm of each spec gives signatures that the public half of the same material accepts."""
+        material = custodian.generate(OURS, BINDING, spec)
+        key = custodian.key_pair(OURS, material.handle, BINDING, spec)
+        public = PublicKey(spec, material.public_key)
+
+        for algorithm in algorithms(spec, SIGN_VERIFY):
+            kind, message = ("DIGEST", bytes(64)) if "_PH_" in algorithm else ("RAW", b"text")
+            signature = key.sign(algorithm, kind, message)
+            assert public.verify(algorithm, kind, message, signature)
+            assert not public.verify(algorithm, kind, message[:-1] + b"?", signature)
+
+    def test_an_rsa_key_decrypts_what_its_public_key_encrypted(self, custodian: Custodian) -> None:
+        """RSA-OAEP there and back; what was changed or cut is `InvalidCiphertext`."""
+        material = custodian.generate(OURS, BINDING, "RSA_2048")
+        key = custodian.key_pair(OURS, material.handle, BINDING, "RSA_2048")
+
+        for algorithm in algorithms("RSA_2048", ENCRYPT_DECRYPT):
+            sealed = PublicKey("RSA_2048", material.public_key).encrypt(algorithm, b"text")
+            assert key.decrypt(algorithm, sealed) == b"text"
+            for wrong in (sealed[:-1], b"", bytes(256), sealed[:-1] + bytes([sealed[-1] ^ 1])):
+                with pytest.raises(InvalidCiphertext):
+                    key.decrypt(algorithm, wrong)
+
+    @pytest.mark.parametrize("spec", [spec for spec in SPECS if KEY_AGREEMENT in SPECS[spec].usages])
+    def test_two_keys_agree_on_one_secret(self, custodian: Custodian, spec: str) -> None:
+        """ECDH gives both sides the same, and refuses what is no public key of that curve."""
+        ours, theirs = (custodian.generate(account, BINDING, spec) for account in (OURS, THEIRS))
+        key = custodian.key_pair(OURS, ours.handle, BINDING, spec)
+        other = custodian.key_pair(THEIRS, theirs.handle, BINDING, spec)
+
+        assert key.agree(theirs.public_key) == other.agree(ours.public_key)
+        foreign = custodian.generate(OURS, BINDING, "ECC_SECG_P256K1").public_key
+        for wrong in (b"", foreign, theirs.public_key[:-1] + bytes([theirs.public_key[-1] ^ 1])):
+            with pytest.raises(InvalidRequest) as caught:
+                key.agree(wrong)
+            assert str(caught.value) == ""
+
+    @pytest.mark.parametrize(
+        "spec", [spec for spec in SPECS if ENCAPSULATE_DECAPSULATE in SPECS[spec].usages]
+    )
+    def test_a_secret_is_decapsulated(self, custodian: Custodian, spec: str) -> None:
+        """ML-KEM gives the secret back, another for a changed ciphertext, and an error for a wrong length only."""
+        material = custodian.generate(OURS, BINDING, spec)
+        key = custodian.key_pair(OURS, material.handle, BINDING, spec)
+
+        secret, ciphertext = PublicKey(spec, material.public_key).encapsulate()
+
+        assert key.decapsulate(ciphertext) == secret
+        assert len(secret) == 32
+        changed = bytes([ciphertext[0] ^ 1]) + ciphertext[1:]
+        assert key.decapsulate(changed) == key.decapsulate(changed) != secret
+        with pytest.raises(InvalidCiphertext):
+            key.decapsulate(ciphertext[:-1])
+
+    @pytest.mark.parametrize("spec", HMAC_BYTES)
+    def test_a_mac_key_makes_codes(self, custodian: Custodian, spec: str) -> None:
+        """The same key and message give the same code, of full length; another key gives another."""
+        handles = [custodian.generate(OURS, BINDING, spec).handle for _ in range(2)]
+        key, other = (custodian.mac_key(OURS, handle, BINDING) for handle in handles)
+        (algorithm,) = algorithms(spec, GENERATE_VERIFY_MAC)
+
+        assert len(key.mac(algorithm, b"text")) == HMAC_BYTES[spec]
+        assert key.mac(algorithm, b"text") == custodian.mac_key(OURS, handles[0], BINDING).mac(
+            algorithm, b"text"
+        )
+        assert len({key.mac(algorithm, b"text"), key.mac(algorithm, b""), other.mac(algorithm, b"text")}) == 3
+
+    def test_a_handle_opens_as_no_other_spec(self, custodian: Custodian) -> None:
+        """Material of one spec is never used as another, whatever the handle is made to say."""
+        specs = (SYMMETRIC, "HMAC_256", "HMAC_512", "ECC_NIST_P256", "ECC_NIST_EDWARDS25519")
+        handles = {spec: custodian.generate(OURS, BINDING, spec).handle for spec in specs}
+        disguised = [
+            (spec, handles[spec].rpartition(":")[0] + ":" + handles[other].rpartition(":")[2])
+            for spec in specs
+            for other in specs
+            if spec != other
+        ]
+
+        for spec, handle in [(s, handles[o]) for s in specs for o in specs if s != o] + disguised:
+            with pytest.raises(DataDamaged):
+                custodian.key_pair(OURS, handle, BINDING, spec)
+        for handle in [handles[spec] for spec in specs if spec != SYMMETRIC]:
+            with pytest.raises(DataDamaged):
+                custodian.cipher(OURS, handle, BINDING)
+        for handle in [handles[spec] for spec in specs if spec not in HMAC_BYTES]:
+            with pytest.raises(DataDamaged):
+                custodian.mac_key(OURS, handle, BINDING)
+        for _, handle in disguised:
+            for use in (custodian.cipher, custodian.mac_key):
+                with pytest.raises(DataDamaged):
+                    use(OURS, handle, BINDING)
+
+    def test_a_key_pair_opens_under_no_other_binding_or_account(self, custodian: Custodian) -> None:
+        """Handles of all specs are bound as those of symmetric keys are."""
+        pair = custodian.generate(OURS, BINDING, "ECC_NIST_P256").handle
+        mac = custodian.generate(OURS, BINDING, "HMAC_256").handle
+
+        for account, binding in ((OURS, OTHER_BINDING), (THEIRS, BINDING)):
+            with pytest.raises(DataDamaged):
+                custodian.key_pair(account, pair, binding, "ECC_NIST_P256")
+            with pytest.raises(DataDamaged):
+                custodian.mac_key(account, mac, binding)
+
+    # --- material from elsewhere ---------------------------------------------------------------------
+
+    @pytest.mark.parametrize("algorithm", ["RSAES_OAEP_SHA_256", "RSA_AES_KEY_WRAP_SHA_256"])
+    def test_material_is_taken_in(self, custodian: Custodian, algorithm: str) -> None:
+        """Material that was wrapped for a wrapping key works as it does elsewhere, and has one id each time."""
+        material = bytes(range(32))
+        taken = [self._take(custodian, "HMAC_256", algorithm, material) for _ in range(2)]
+
+        code = custodian.mac_key(OURS, taken[0].handle, BINDING).mac("HMAC_SHA_256", b"text")
+
+        assert code == hmac.digest(material, b"text", "sha256")
+        assert taken[0].id == taken[1].id != custodian.generate(OURS, BINDING, "HMAC_256").id
+        assert taken[0].id != self._take(custodian, SYMMETRIC, algorithm, material).id
+
+    def test_a_private_key_is_taken_in(self, custodian: Custodian) -> None:
+        """An asymmetric key arrives as PKCS #8, and what it says of its public half is true."""
+        private, public = generate("ECC_NIST_P256")
+
+        taken = self._take(custodian, "ECC_NIST_P256", "RSA_AES_KEY_WRAP_SHA_1", private)
+
+        assert taken.public_key == public
+        key = custodian.key_pair(OURS, taken.handle, BINDING, "ECC_NIST_P256")
+        assert PublicKey("ECC_NIST_P256", public).verify(
+            "ECDSA_SHA_256", "RAW", b"text", key.sign("ECDSA_SHA_256", "RAW", b"text")
+        )
+
+    def test_what_is_no_material_of_the_spec_is_refused(self, custodian: Custodian) -> None:
+        """A wrong length, another kind of key, or bytes that are no key."""
+        p256, _ = generate("ECC_NIST_P256")
+        for spec, material in [
+            (SYMMETRIC, bytes(31)),
+            (SYMMETRIC, bytes(33)),
+            ("HMAC_224", bytes(32)),
+            ("HMAC_384", bytes(47)),
+            ("ECC_NIST_P384", p256),
+            ("RSA_2048", p256),
+            ("ECC_NIST_P256", p256[:-1]),
+            ("ECC_NIST_P256", bytes(32)),
+        ]:
+            with pytest.raises(InvalidCiphertext):
+                self._take(custodian, spec, "RSA_AES_KEY_WRAP_SHA_256", material)
+
+    def test_what_does_not_unwrap_is_refused(self, custodian: Custodian) -> None:
+        """Wrapped for another key, changed, cut, or under another algorithm than said."""
+        wrapping, other = (custodian.generate(OURS, OTHER_BINDING, "RSA_2048") for _ in range(2))
+        hybrid, direct = "RSA_AES_KEY_WRAP_SHA_256", "RSAES_OAEP_SHA_256"
+        data = wrap_for("RSA_2048", wrapping.public_key, hybrid, bytes(32))
+
+        for handle, algorithm, wrong in [
+            (other.handle, hybrid, data),
+            (wrapping.handle, "RSA_AES_KEY_WRAP_SHA_1", data),
+            (wrapping.handle, direct, data),
+            (wrapping.handle, hybrid, data[:256]),
+            (wrapping.handle, hybrid, data[:-1]),
+            (wrapping.handle, hybrid, b""),
+            (wrapping.handle, hybrid, data[:-1] + bytes([data[-1] ^ 1])),
+        ]:
+            with pytest.raises(InvalidCiphertext):
+                custodian.take(OURS, BINDING, SYMMETRIC, Wrapped(wrong, algorithm, handle, OTHER_BINDING))
+
+    def test_a_wrapping_key_that_is_none_is_damage(self, custodian: Custodian) -> None:
+        """The wrapping key must be an RSA key of ours, under its own binding."""
+        wrapping = custodian.generate(OURS, OTHER_BINDING, "RSA_2048")
+        data = wrap_for("RSA_2048", wrapping.public_key, "RSAES_OAEP_SHA_256", bytes(32))
+
+        for handle, binding in [
+            (custodian.generate(OURS, OTHER_BINDING).handle, OTHER_BINDING),
+            (wrapping.handle, BINDING),
+            ("", OTHER_BINDING),
+        ]:
+            with pytest.raises(DataDamaged):
+                custodian.take(OURS, BINDING, SYMMETRIC, Wrapped(data, "RSAES_OAEP_SHA_256", handle, binding))
+
+    def _take(self, custodian: Custodian, spec: str, algorithm: str, material: bytes) -> Material:
+        wrapping = custodian.generate(OURS, OTHER_BINDING, "RSA_2048")
+        data = wrap_for("RSA_2048", wrapping.public_key, algorithm, material)
+        return custodian.take(OURS, BINDING, spec, Wrapped(data, algorithm, wrapping.handle, OTHER_BINDING))
 
     # --- secrets of the service's own ----------------------------------------------------------------
 
@@ -158,7 +364,7 @@ class CustodyContract:
 
     def test_purposes_are_apart(self, custodian: Custodian) -> None:
         """Material is never revealed as a secret, nor a secret used as material; account keys neither."""
-        handle, _ = custodian.generate(OURS, BINDING)
+        handle = custodian.generate(OURS, BINDING).handle
         protected = custodian.protect(OURS, bytes(32), BINDING)
         wrapped = custodian.enroll(OURS)
         stored = (handle, protected, wrapped)
@@ -191,11 +397,16 @@ class CustodyContract:
 
     def test_an_unknown_account_is_unavailable(self, custodian: Custodian) -> None:
         """Nothing happens for an account that was not admitted, and the text names it."""
-        handle, _ = custodian.generate(OURS, BINDING)
+        handle = custodian.generate(OURS, BINDING).handle
         protected = custodian.protect(OURS, b"secret", BINDING)
 
         attempts: list[Callable[[], object]] = [
             lambda: custodian.generate(STRANGER, BINDING),
+            lambda: custodian.take(
+                STRANGER, BINDING, SYMMETRIC, Wrapped(b"", "RSAES_OAEP_SHA_256", handle, BINDING)
+            ),
+            lambda: custodian.key_pair(STRANGER, handle, BINDING, "RSA_2048"),
+            lambda: custodian.mac_key(STRANGER, handle, BINDING),
             lambda: custodian.cipher(STRANGER, handle, BINDING),
             lambda: custodian.destroy(STRANGER, handle),
             lambda: custodian.protect(STRANGER, b"secret", BINDING),
@@ -207,7 +418,7 @@ class CustodyContract:
 
     def test_an_account_key_that_does_not_open_is_damage(self, custodian: Custodian) -> None:
         """A changed, cut, or foreign account key is refused, and the one in use stays in use."""
-        handle, _ = custodian.generate(OURS, BINDING)
+        handle = custodian.generate(OURS, BINDING).handle
         wrapped, foreign = custodian.enroll(OURS), custodian.enroll(THEIRS)
         middle = len(wrapped) // 2
         changed = wrapped[:middle] + ("A" if wrapped[middle] != "A" else "B") + wrapped[middle + 1 :]
@@ -225,11 +436,13 @@ class CustodyContract:
         canary = b"canary-canary-canary-canary-0123"
         shown = [
             custodian.protect(OURS, canary, BINDING),
-            custodian.generate(OURS, BINDING)[0],
+            custodian.generate(OURS, BINDING).handle,
             custodian.enroll(OURS),
             repr(custodian),
             str(custodian),
-            repr(custodian.cipher(OURS, custodian.generate(OURS, BINDING)[0], BINDING)),
+            repr(custodian.key_pair(OURS, custodian.generate(OURS, BINDING, P256).handle, BINDING, P256)),
+            repr(custodian.mac_key(OURS, custodian.generate(OURS, BINDING, "HMAC_256").handle, BINDING)),
+            repr(custodian.cipher(OURS, custodian.generate(OURS, BINDING).handle, BINDING)),
         ]
 
         for text in shown:
@@ -246,7 +459,7 @@ class CustodyContract:
             answers = set()
             start.wait()
             for _ in range(20):
-                handle, _ = custodian.generate(account, binding)
+                handle = custodian.generate(account, binding).handle
                 cipher = custodian.cipher(account, handle, binding)
                 opened = custodian.cipher(account, handle, binding).open(cipher.seal(text, b""), b"")
                 secret = custodian.reveal(account, custodian.protect(account, text, binding), binding)
