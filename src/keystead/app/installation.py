@@ -14,10 +14,11 @@ key that makes pagination markers. All of it is stored in one transaction, or no
 
 import ssl
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -26,6 +27,8 @@ from typing_extensions import override
 from keystead import custody, store
 from keystead.audit.disk import LocalDisk
 from keystead.audit.log import Event, Log, Notice
+from keystead.audit.usage import Index, Usages
+from keystead.audit.usagebook import SqliteBooks
 from keystead.config import DATABASE, Config
 from keystead.core.errors import AuditUnavailable, ConfigError, DataDamaged
 from keystead.core.key import binding
@@ -40,7 +43,7 @@ from keystead.custody.xks import Client, trust
 from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller, identity_of
 from keystead.service.due import Due, due
-from keystead.service.entry import OK, Entry, encode
+from keystead.service.entry import OK, Entry, encode, moment, uses
 from keystead.service.gate import Gate
 from keystead.service.quotas import Quotas
 from keystead.service.recovery import STAGE, resolve, unfinished
@@ -74,6 +77,7 @@ _JOBS_POLICY: Final = (
 )
 _SIGNING_KEY: Final = binding("audit-signing-key")
 _MARKER_KEY: Final = binding("marker-key")
+_PAUSE_SECONDS: Final = 0.0002  # of what is done beside the requests, for those to go on
 # Entries searched for changes that a crash has interrupted. One waits ten seconds for the store at most, in
 # which a busy worker writes 200,000 others; to look through so many takes a fifth of a second.
 _LOOK_BACK: Final = 262_144
@@ -276,21 +280,35 @@ class Installation:
 
         There are such logs when there were more workers once. One that is in use is looked after by its user.
         """
-        audit = self.config.audit
-        names = sorted(path.name for path in audit.iterdir() if path.is_dir()) if audit.is_dir() else []
-        for name in names:
-            if name not in slots:
-                with (
-                    suppress(AuditUnavailable),
-                    closing(self.log(name)) as log,
-                    closing(store.connect(self.config.store, now=self.clock.now)) as opened,
-                ):
-                    self.finish(log, opened)
+        for name in self._other_logs(slots):
+            with (
+                suppress(AuditUnavailable),
+                closing(self.log(name)) as log,
+                closing(store.connect(self.config.store, now=self.clock.now)) as opened,
+            ):
+                self.finish(log, opened)
 
-    def post(self, slot: str, notice: Callable[[str, str], None] = lambda _, __: None) -> "Post":
+    def usage(self) -> Usages:
+        """What the audit logs say of the use of keys."""
+        return Usages(
+            self.config.audit,
+            disk=LocalDisk(),
+            books=SqliteBooks(),
+            find=uses,
+            moment=moment,
+            origin=_signer(self.instance, self._signing_key).name,
+        )
+
+    def post(
+        self,
+        slot: str,
+        notice: Callable[[str, str], None] = lambda _, __: None,
+        warn: Callable[[str], None] | None = None,
+    ) -> "Post":
         """What the process of that name works with. Made on the thread that will use the gate.
 
         ``notice`` hears, on any thread, of a key store whose proxy answers no more ("open"), or again ("closed").
+        ``warn`` hears, on any thread too, of an index of the audit that cannot be kept.
         """
         opened = store.connect(self.config.store, now=self.clock.now)
         log = self.log(slot, ThreadPoolExecutor(2, thread_name_prefix="audit"))
@@ -319,8 +337,35 @@ class Installation:
             ),
             marker_key=self._marker_key,
             keys_held=limits.keys_held,
+            regions=self.config.regions,
+            usage=self.usage(),
         )
-        return Post(self, gate, opened, log)
+        keeper = ThreadPoolExecutor(1, thread_name_prefix="usage")
+        log.follow(self._index(slot, keeper, warn))
+        indexes = []
+        if slot == CONTROL:  # somebody must keep the indexes of logs that no process owns any more
+            slots = [CONTROL, *(f"w{number}" for number in range(self.config.workers))]
+            indexes = [self._index(name, None, warn) for name in self._other_logs(slots)]
+        for index in indexes:
+            keeper.submit(index.catch_up)
+        return Post(self, gate, opened, log, keeper, indexes)
+
+    def _other_logs(self, slots: Collection[str]) -> list[str]:
+        """The logs that are there besides those of these names."""
+        audit = self.config.audit
+        names = sorted(path.name for path in audit.iterdir() if path.is_dir()) if audit.is_dir() else []
+        return [name for name in names if name not in slots]
+
+    def _index(self, slot: str, keeper: Executor | None, warn: Callable[[str], None] | None) -> Index:
+        return Index(
+            self.config.audit / slot,
+            disk=LocalDisk(),
+            books=SqliteBooks(),
+            find=uses,
+            executor=keeper,
+            pause=partial(time.sleep, _PAUSE_SECONDS),
+            notice=warn,
+        )
 
     def admin_access_key(self) -> tuple[str, str]:
         """The admin's first enabled access key with its secret, for `keystead dev` to print again."""
@@ -358,6 +403,8 @@ class Post:
     gate: Gate
     store: Store
     log: Log
+    _keeper: Executor  # of the usage index
+    _indexes: Sequence[Index]  # of other logs
 
     def jobs(self, request: str, region: str) -> Caller:
         """The caller that scheduled jobs ask as."""
@@ -373,7 +420,10 @@ class Post:
 
     def close(self) -> None:
         """Sign a last checkpoint and let go of everything."""
+        for index in self._indexes:
+            index.stop()
         self.log.close()
+        self._keeper.shutdown(wait=False, cancel_futures=True)
         self.store.close()
 
 

@@ -1,4 +1,4 @@
-"""What is due: the deletions and rotations whose date has come, for the jobs to ask for.
+"""What is due: the deletions, rotations and expiries whose date has come, for the jobs to ask for.
 
 The jobs hold no keys and decide nothing. They look here, and ask the gate like anyone.
 """
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from keystead.core.names import KeyReference
 from keystead.core.ports import Store
-from keystead.service.commands import Command, DestroyKey, RotateKeyAutomatically
+from keystead.service.commands import Command, DestroyKey, ExpireKeyMaterial, RotateKeyAutomatically
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,11 @@ class Due:
 
 
 def due(store: Store, now: float, limit: int) -> list[Due]:
-    """At most ``limit`` deletions and as many rotations, the longest overdue first."""
+    """At most ``limit`` deletions, as many expiries and as many rotations, the longest overdue first."""
     with store.view() as view:
-        destroy, rotate = view.keys_to_destroy(now, limit), view.keys_to_rotate(now, limit)
-    return [Due(key.region, key.id, DestroyKey(KeyReference(key.id))) for key in destroy] + [
-        Due(key.region, key.id, RotateKeyAutomatically(KeyReference(key.id))) for key in rotate
-    ]
+        found = (
+            (DestroyKey, view.keys_to_destroy(now, limit)),
+            (ExpireKeyMaterial, view.keys_to_expire(now, limit)),
+            (RotateKeyAutomatically, view.keys_to_rotate(now, limit)),
+        )
+    return [Due(key.region, key.id, command(KeyReference(key.id))) for command, keys in found for key in keys]

@@ -13,12 +13,15 @@ from keystead.service.actions import (
     aliases,
     asymmetric,
     crypt,
+    imports,
     keys,
     keystores,
     policies,
     principals,
+    regions,
     rotation,
     tags,
+    usage,
 )
 
 ACTIONS: Final[Mapping[type[c.Command], Action]] = {
@@ -44,6 +47,7 @@ ACTIONS: Final[Mapping[type[c.Command], Action]] = {
     c.GetPublicKey: Action("kms:GetPublicKey", Mode.HOT, asymmetric.get_public_key),
     c.CreateKey: Action("kms:CreateKey", Mode.WRITE, keys.create_key, before=keys.prepare_key),
     c.DescribeKey: Action("kms:DescribeKey", Mode.READ, keys.describe_key),
+    c.GetKeyLastUsage: Action("kms:GetKeyLastUsage", Mode.READ, usage.get_key_last_usage),
     c.ListKeys: Action("kms:ListKeys", Mode.READ, keys.list_keys),
     c.EnableKey: Action("kms:EnableKey", Mode.WRITE, keys.enable_key),
     c.DisableKey: Action("kms:DisableKey", Mode.WRITE, keys.disable_key),
@@ -57,6 +61,23 @@ ACTIONS: Final[Mapping[type[c.Command], Action]] = {
     c.RotateKeyOnDemand: Action("kms:RotateKeyOnDemand", Mode.WRITE, rotation.rotate_key_on_demand),
     c.RotateKeyAutomatically: Action("keystead:RotateKey", Mode.WRITE, rotation.rotate_key_automatically),
     c.ListKeyRotations: Action("kms:ListKeyRotations", Mode.READ, rotation.list_key_rotations),
+    c.GetParametersForImport: Action(
+        "kms:GetParametersForImport",
+        Mode.WRITE,
+        imports.get_parameters_for_import,
+        before=imports.prepare_parameters,
+    ),
+    c.ImportKeyMaterial: Action(
+        "kms:ImportKeyMaterial", Mode.WRITE, imports.import_key_material, before=imports.take_material
+    ),
+    c.DeleteImportedKeyMaterial: Action(
+        "kms:DeleteImportedKeyMaterial", Mode.WRITE, imports.delete_imported_key_material
+    ),
+    c.ExpireKeyMaterial: Action("keystead:ExpireKeyMaterial", Mode.WRITE, imports.expire_key_material),
+    c.ReplicateKey: Action(
+        "kms:ReplicateKey", Mode.WRITE, regions.replicate_key, before=regions.prepare_replica
+    ),
+    c.UpdatePrimaryRegion: Action("kms:UpdatePrimaryRegion", Mode.WRITE, regions.update_primary_region),
     c.CreateAlias: Action("kms:CreateAlias", Mode.WRITE, aliases.create_alias),
     c.UpdateAlias: Action("kms:UpdateAlias", Mode.WRITE, aliases.update_alias),
     c.DeleteAlias: Action("kms:DeleteAlias", Mode.WRITE, aliases.delete_alias),

@@ -10,7 +10,8 @@ from keystead.core.key import Event, Key, Origin, Rotation, State, version_bindi
 from keystead.core.policy import default_key_policy, parse_key_policy
 from keystead.core.ports import Material
 from keystead.service import commands as c
-from keystead.service.actions import keystores
+from keystead.service import members
+from keystead.service.actions import imports, keystores
 from keystead.service.actions.tags import check_tags
 from keystead.service.desk import Desk
 from keystead.service.results import DeletionScheduled, Done, KeyDescription, KeyPage
@@ -124,15 +125,21 @@ def schedule_key_deletion(command: c.ScheduleKeyDeletion, desk: Desk) -> Deletio
     if command.window_days not in WINDOW_DAYS:
         raise InvalidRequest("PendingWindowInDays must be between 7 and 30 (inclusive)")
     key = desk.key(command.key, Event.SCHEDULE_DELETION, "kms:ScheduleKeyDeletion")
-    date = desk.now + command.window_days * DAY
-    key = desk.save(replace(key.after(Event.SCHEDULE_DELETION), deletion_date=date))
-    return DeletionScheduled(key, command.window_days)
+    if members.replicas(key):  # AWS KMS, "Deleting multi-Region keys": the primary goes last
+        key = replace(key.after(Event.AWAIT_REPLICAS), deletion_window_days=command.window_days)
+    else:
+        date = desk.now + command.window_days * DAY
+        key = replace(key.after(Event.SCHEDULE_DELETION), deletion_date=date)
+    return DeletionScheduled(desk.save(key), command.window_days)
 
 
 def cancel_key_deletion(command: c.CancelKeyDeletion, desk: Desk) -> DeletionScheduled:
-    """Keep a key after all; it comes back disabled."""
+    """Keep a key after all; it comes back disabled, or waiting for its material if that is gone."""
     key = desk.key(command.key, Event.CANCEL_DELETION, "kms:CancelKeyDeletion")
-    key = desk.save(replace(key.after(Event.CANCEL_DELETION), deletion_date=None))
+    key = replace(key.after(Event.CANCEL_DELETION), deletion_date=None)
+    if key.origin is Origin.EXTERNAL and not imports.complete(desk, key):
+        key = key.after(Event.LOSE)
+    key = desk.save(key)
     return DeletionScheduled(key)
 
 
@@ -156,6 +163,7 @@ def destroy_key(command: c.DestroyKey, desk: Desk) -> Done:
     while grants := desk.tx.grants(key.region, key.id, None, "", AT_ONCE):
         for grant in grants:
             desk.tx.delete_grant(key.region, key.id, grant.id)
+    members.leave(desk.tx, key, desk.now)
     desk.save(replace(key.after(Event.DESTROY), description=""))
     return Done()
 

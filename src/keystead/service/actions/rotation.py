@@ -1,15 +1,27 @@
 """Rotation: fresh material under the same key, by the calendar or on demand.
 
 Old versions stay for decryption. An on-demand rotation does not move the date of the next automatic one
-(AWS KMS developer guide, "Rotate AWS KMS keys").
+(AWS KMS developer guide, "Rotate AWS KMS keys"). Only symmetric keys rotate. One with imported material rotates on
+demand only, to the material that was imported for it.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
-from keystead.core.errors import InvalidKeyState, InvalidRequest, LimitExceeded
-from keystead.core.key import Event, Rotation
+from keystead.core.errors import (
+    InvalidKeyState,
+    InvalidRequest,
+    LimitExceeded,
+    RotationInProgress,
+    UnsupportedOperation,
+)
+from keystead.core.key import Event, Key, Origin, Rotation, State, Version
+from keystead.core.spec import SYMMETRIC
 from keystead.service import commands as c
+from keystead.service import members
+from keystead.service.actions import imports
 from keystead.service.actions.keys import DAY
 from keystead.service.desk import Desk
 from keystead.service.results import Done, Rotated, RotationPage, RotationStatus
@@ -21,7 +33,7 @@ def enable_key_rotation(command: c.EnableKeyRotation, desk: Desk) -> Done:
     """Rotate a key by itself from now on."""
     if command.period_days not in PERIOD_DAYS:
         raise InvalidRequest("RotationPeriodInDays must be between 90 and 2560 (inclusive)")
-    key = desk.key(command.key, Event.SET_ROTATION, "kms:EnableKeyRotation")
+    key = _automatic(command, desk, "kms:EnableKeyRotation")
     period = command.period_days
     desk.save(replace(key, rotation_period_days=period, next_rotation=desk.now + period * DAY))
     return Done()
@@ -29,25 +41,46 @@ def enable_key_rotation(command: c.EnableKeyRotation, desk: Desk) -> Done:
 
 def disable_key_rotation(command: c.DisableKeyRotation, desk: Desk) -> Done:
     """Stop automatic rotation."""
-    key = desk.key(command.key, Event.SET_ROTATION, "kms:DisableKeyRotation")
+    key = _automatic(command, desk, "kms:DisableKeyRotation")
     desk.save(replace(key, rotation_period_days=None, next_rotation=None))
     return Done()
 
 
+def _automatic(command: c.EnableKeyRotation | c.DisableKeyRotation, desk: Desk, action: str) -> Key:
+    """The key, if it is one that rotates by itself: its origin comes before its state, its spec after."""
+    key = desk.key(command.key, Event.READ, action)
+    if key.origin is not Origin.AWS_KMS:
+        raise key.wrong_origin()
+    key.after(Event.SET_ROTATION)
+    _check_rotates(key)
+    return key
+
+
 def get_key_rotation_status(command: c.GetKeyRotationStatus, desk: Desk) -> RotationStatus:
     """Whether and when a key rotates."""
-    return RotationStatus(desk.key(command.key, Event.READ, "kms:GetKeyRotationStatus"))
+    key = desk.key(command.key, Event.READ, "kms:GetKeyRotationStatus")
+    running = _running(desk, key)
+    key = members.with_date(desk.tx, key)
+    return RotationStatus(key, None if running is None else running.created)
 
 
 def rotate_key_on_demand(command: c.RotateKeyOnDemand, desk: Desk) -> Rotated:
-    """Rotate a key now."""
+    """Rotate a key now: to fresh material, or to that which was imported for it."""
     key = desk.key(command.key, Event.USE, "kms:RotateKeyOnDemand")
+    if key.expires is not None and key.expires <= desk.now:  # the job that writes it down has not come by yet
+        raise replace(key, state=State.PENDING_IMPORT).refusal(Event.USE)
+    _check_rotates(key)
+    if key.key_store:
+        raise key.wrong_origin()
     if key.rotations_on_demand >= desk.quotas.rotations_on_demand:
         raise LimitExceeded(
             "The on-demand rotations limit has been reached for the given keyId. No more on-demand "
             f"rotations can be performed for this key: {key.arn}"
         )
     counted = replace(key, rotations_on_demand=key.rotations_on_demand + 1)
+    if key.origin is Origin.EXTERNAL:
+        return Rotated(_rotate_imported(counted, desk), Rotation.ON_DEMAND)
+    _check_idle(desk, key)
     return Rotated(desk.rotate(counted, Rotation.ON_DEMAND), Rotation.ON_DEMAND)
 
 
@@ -59,19 +92,68 @@ def rotate_key_automatically(command: c.RotateKeyAutomatically, desk: Desk) -> R
     key = desk.key(command.key, Event.USE, "keystead:RotateKey", by_key_policy=False)
     if key.rotation_period_days is None or key.next_rotation is None or key.next_rotation > desk.now:
         raise InvalidKeyState(f"{key.arn} is not due for rotation.")
+    _check_idle(desk, key)
     dated = replace(key, next_rotation=desk.now + key.rotation_period_days * DAY)
     return Rotated(desk.rotate(dated, Rotation.AUTOMATIC), Rotation.AUTOMATIC)
 
 
 def list_key_rotations(command: c.ListKeyRotations, desk: Desk) -> RotationPage:
-    """The rotations of a key; the first version is not one, and is listed only with all material."""
+    """The rotations of a key; with all material also the first version, which is none, and the pending one."""
     key = desk.key(command.key, Event.READ, "kms:ListKeyRotations")
-    first = 0 if command.all_material else 1
+    _check_rotates(key, by_itself=False)
+
+    def fetch(after: str, count: int) -> list[Version]:
+        found: Iterable[Version] = imports.materials(desk, key, int(after or 0))
+        if not command.all_material:
+            found = (v for v in found if v.rotation in (Rotation.AUTOMATIC, Rotation.ON_DEMAND))
+        return list(islice(found, count))
+
     versions, marker = desk.page(
-        f"rotations {key.ref}",
-        command.marker,
-        command.limit,
-        lambda after, count: desk.tx.versions(key.region, key.id, int(after or first), count),
-        lambda version: str(version.number),
+        f"rotations {key.ref}", command.marker, command.limit, fetch, lambda version: str(version.number)
     )
     return RotationPage(key, versions, marker)
+
+
+def _check_rotates(key: Key, *, by_itself: bool = True) -> None:
+    """Refuse keys that have no other material ever and, where it is up to them, replicas: their primary rotates."""
+    if key.spec != SYMMETRIC:
+        raise UnsupportedOperation
+    if by_itself and imports.is_replica(key):
+        raise UnsupportedOperation(f"{key.arn} is not a multi-region primary key.")
+
+
+def _running(desk: Desk, key: Key) -> Version | None:
+    """The version that a key is about to rotate to, while not all of its replicas have it."""
+    if key.origin is Origin.EXTERNAL:
+        return None
+    last = desk.tx.last_version(key.region, key.id)
+    return last if last is not None and last.number > key.current_version else None
+
+
+def _check_idle(desk: Desk, key: Key) -> None:
+    if _running(desk, key) is not None:
+        raise RotationInProgress(f"{key.arn} is being rotated already.")
+
+
+def _rotate_imported(key: Key, desk: Desk) -> Key:
+    """The key on the material that was pending, and its replicas that are kept here with it."""
+    pending = imports.pending(desk, key)
+    if pending is None:
+        raise InvalidKeyState(f"No available key material pending rotation for the key: {key.arn}.")
+    members = [(key, pending)]
+    for region in key.members[1:]:
+        replica = desk.tx.key(region, key.id)
+        if replica is not None:
+            theirs = imports.pending(desk, replica)
+            if theirs is None or theirs.number != pending.number:
+                raise InvalidKeyState(
+                    f"The key material (id: {pending.material_id}) pending rotation of {key.arn} has not been "
+                    f"imported into its replica {replica.arn}."
+                )
+            members.append((replica, theirs))
+    for member, version in members:
+        desk.tx.put_version(replace(version, rotation=Rotation.ON_DEMAND, rotated=desk.now))
+        rotated = replace(member, current_version=version.number)
+        desk.save(replace(rotated, expires=imports.earliest_expiry(desk, rotated)))
+    desk.entry.version = pending.number
+    return desk.tx.key(key.region, key.id) or key

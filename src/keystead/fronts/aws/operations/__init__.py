@@ -11,11 +11,14 @@ from keystead.fronts.aws.operations import (
     aliases,
     asymmetric,
     crypt,
+    imports,
     keys,
     keystores,
     policies,
+    regions,
     rotation,
     tags,
+    usage,
 )
 from keystead.fronts.aws.operations.forms import Row
 
@@ -24,6 +27,9 @@ ROWS: Final[Mapping[str, Row]] = {
     **asymmetric.ROWS,
     **keys.ROWS,
     **rotation.ROWS,
+    **usage.ROWS,
+    **imports.ROWS,
+    **regions.ROWS,
     **aliases.ROWS,
     **tags.ROWS,
     **policies.ROWS,

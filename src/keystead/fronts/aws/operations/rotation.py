@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from keystead.core.key import Rotation, State
+from keystead.core.key import Key, Origin, Rotation, State, Version
 from keystead.fronts.aws import model
-from keystead.fronts.aws.operations.forms import Row, done, encode, key, page
+from keystead.fronts.aws.operations.forms import Row, done, encode, expiration_model, key, page
 from keystead.service import commands as c
 from keystead.service import results as r
 
@@ -26,13 +26,14 @@ def _rotated(result: r.Rotated) -> bytes:
 def _rotation_status(result: r.RotationStatus) -> bytes:
     key = result.key
     # AWS, GetKeyRotationStatus: a disabled key keeps its status, one pending deletion has none.
-    pending = key.state is State.PENDING_DELETION
+    pending = key.state in (State.PENDING_DELETION, State.PENDING_REPLICA_DELETION)
     enabled = key.rotation_period_days is not None and not pending
     return encode(
         model.GetKeyRotationStatusResponse(
             KeyId=key.arn,
             KeyRotationEnabled=enabled,
             NextRotationDate=key.next_rotation if enabled else None,
+            OnDemandRotationStartDate=result.running_since,
             RotationPeriodInDays=key.rotation_period_days if enabled else None,
         )
     )
@@ -42,20 +43,31 @@ def _rotations(result: r.RotationPage) -> bytes:
     return encode(
         model.ListKeyRotationsResponse(
             NextMarker=result.marker or None,
-            Rotations=[
-                model.RotationsListEntry(
-                    KeyId=result.key.arn,
-                    KeyMaterialId=version.material_id,
-                    KeyMaterialState=(
-                        "CURRENT" if version.number == result.key.current_version else "NON_CURRENT"
-                    ),
-                    RotationDate=None if version.rotation is Rotation.FIRST else version.created,
-                    RotationType=None if version.rotation is Rotation.FIRST else version.rotation.value,
-                )
-                for version in result.versions
-            ],
+            Rotations=[_rotation(result.key, version) for version in result.versions],
             Truncated=bool(result.marker),
         )
+    )
+
+
+def _rotation(key: Key, version: Version) -> model.RotationsListEntry:
+    """One material of a key: more is said of an imported one."""
+    rotated = version.rotation in (Rotation.AUTOMATIC, Rotation.ON_DEMAND)
+    imported = key.origin is Origin.EXTERNAL
+    there = imported and bool(version.handle)
+    if version.number == key.current_version:
+        state = "CURRENT"
+    else:
+        state = "PENDING_ROTATION" if version.rotation is Rotation.PENDING else "NON_CURRENT"
+    return model.RotationsListEntry(
+        ExpirationModel=expiration_model(version) if there else None,
+        ImportState=("IMPORTED" if there else "PENDING_IMPORT") if imported else None,
+        KeyId=key.arn,
+        KeyMaterialDescription=(version.description or None) if imported else None,
+        KeyMaterialId=version.material_id,
+        KeyMaterialState=state,
+        RotationDate=version.rotated if rotated else None,
+        RotationType=version.rotation.value if rotated else None,
+        ValidTo=version.valid_to if there else None,
     )
 
 
