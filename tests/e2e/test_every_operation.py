@@ -468,10 +468,7 @@ FAILURES: Final[dict[str, dict[str, Call]]] = {
         "Disabled": on(World.disabled, "DisableKeyRotation"),
         "UnsupportedOperation": on(lambda w: w.key(MAC), "DisableKeyRotation"),
     },
-    "GetKeyRotationStatus": {
-        "NotFound": unknown("GetKeyRotationStatus"),
-        "UnsupportedOperation": on(lambda w: w.key(MAC), "GetKeyRotationStatus"),
-    },
+    "GetKeyRotationStatus": {"NotFound": unknown("GetKeyRotationStatus")},
     "RotateKeyOnDemand": {
         **managed("RotateKeyOnDemand"),
         "Disabled": on(World.disabled, "RotateKeyOnDemand"),
@@ -666,6 +663,7 @@ NEVER: Final[dict[str, str]] = {
     "GenerateRandom.CustomKeyStoreInvalidState": "only a CloudHSM key store makes random bytes",
     "GetKeyPolicy.KMSInvalidState": "AWS's own table of key states allows it in all of them",
     "GetKeyRotationStatus.KMSInvalidState": "AWS's own table of key states allows it in all of them",
+    "GetKeyRotationStatus.UnsupportedOperation": "the status of keys that cannot rotate is false",
     "GetPublicKey.InvalidKeyUsage": "every key with a public key shows it",
     "ImportKeyMaterial.ExpiredImportToken": "24 hours: tests/service/actions/test_imports.py",
     "ListGrants.KMSInvalidState": "AWS's own table of key states allows it in all of them",
