@@ -87,7 +87,7 @@ CONTEXTS: dict[str, list[Any]] = {
     "kms:EncryptionContext:app": ["a", "b", "payroll", "", "A*", "alice", ("a", "payroll"), ("", "b")],
     "aws:username": ["alice", "a", "x*y"],
     "aws:TagKeys": [(), ("a",), ("a", "b"), ("B",), ("",), "a"],
-    "aws:PrincipalArn": [ALICE, ROLE, CAROL, "no:arn"],
+    "aws:PrincipalArn": [ALICE, ROLE, CAROL, "no:arn", f"{ALICE}:more"],
     "aws:SourceIp": ["203.0.113.5", "::ffff:203.0.113.5", "198.51.100.1", "2001:db8::1", "nowhere"],
     "aws:CurrentTime": ["2026-01-31T08:00:00Z", "2026-01-31T07:59:59.5Z", "2025-12-31T23:59:59Z", "later"],
     "kms:RotationPeriodInDays": ["7", "30", "365", "1e3", "0800"],

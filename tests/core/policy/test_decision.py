@@ -4,10 +4,15 @@ from typing import Any
 import pytest
 
 from keystead.core.policy import (
+    Document,
+    Matched,
+    Missing,
     Question,
     Ruling,
     decide,
     default_key_policy,
+    folded,
+    parse_guardrail,
     parse_identity_policy,
     parse_key_policy,
 )
@@ -280,3 +285,351 @@ def test_the_policy_of_a_key_without_one_hands_over_to_the_account() -> None:
     statements = json.loads(policy)["Statement"]
     assert asked(statements, [ALLOW]) == Ruling(True, "identity-policy", "may", "")
     assert not asked(statements, []).allowed
+
+
+ROLE = f"arn:aws:iam::{HERE}:role/app"
+SESSION = f"arn:aws:sts::{HERE}:assumed-role/app/one"
+ROOT_THERE = f"arn:aws:iam::{THERE}:root"
+SERVICE = "backup.example.com"
+BOUNDARY = "because no permissions boundary allows the kms:Encrypt action"
+SESSION_SILENT = "because no session policy allows the kms:Encrypt action"
+SILENT = statement(action="kms:Sign")
+
+
+def identity(*statements: Json) -> Document:
+    """A policy that names nobody."""
+    return parse_identity_policy(text(*statements))
+
+
+def ruled(key_policy: list[Json] | None, policies: list[Json], principal: str = ALICE, **more: Any) -> Ruling:
+    """The ruling where more kinds of policy have a say; a session is one of the role ROLE."""
+    account = more.pop("account", principal.split(":")[4] if ":" in principal else HERE)
+    return decide(
+        Question(
+            principal=principal,
+            account=account,
+            session_of=more.pop("session_of", ROLE if principal == SESSION else ""),
+            identity_policy=identity(*policies) if policies else Document(),
+            action="kms:Encrypt",
+            resource=KEY,
+            key_policy=None if key_policy is None else parse_key_policy(text(*key_policy)),
+            key_account="" if key_policy is None else HERE,
+            **more,
+        )
+    )
+
+
+LAYERS: dict[str, tuple[Ruling, Ruling]] = {
+    "a boundary limits what identity policies allow": (
+        ruled(None, [ALLOW], boundary=identity(SILENT)),
+        Ruling(False, "none", "", BOUNDARY),
+    ),
+    "a boundary gives nothing": (
+        ruled(None, [], boundary=identity(ALLOW)),
+        Ruling(False, "none", "", NO_IDENTITY_POLICY),
+    ),
+    "boundary and identity policy allow": (
+        ruled(None, [ALLOW], boundary=identity(statement())),
+        Ruling(True, "identity-policy", "may", ""),
+    ),
+    "a boundary denies": (
+        ruled([of_key(ALICE)], [ALLOW], boundary=identity(statement(), statement("Deny"))),
+        Ruling(False, "permission-boundary", "#1", "with an explicit deny in a permissions boundary"),
+    ),
+    "a boundary limits what a key policy leaves to the account": (
+        ruled([of_key(ROOT)], [ALLOW], boundary=identity(SILENT)),
+        Ruling(False, "none", "", BOUNDARY),
+    ),
+    "a boundary does not limit what a key policy gives a user": (
+        ruled([of_key(ALICE)], [], boundary=identity(SILENT)),
+        Ruling(True, "key-policy", "#0", ""),
+    ),
+    "across accounts it does": (
+        ruled([of_key(CAROL)], [ALLOW], CAROL, boundary=identity(SILENT)),
+        Ruling(False, "none", "", BOUNDARY),
+    ),
+    "a key policy names the session, and its session policy is silent": (
+        ruled(
+            [of_key(SESSION)], [], SESSION, session_policies=(identity(SILENT),), boundary=identity(SILENT)
+        ),
+        Ruling(True, "key-policy", "#0", ""),
+    ),
+    "a key policy names the role, and the session policy is silent": (
+        ruled([of_key(ROLE)], [ALLOW], SESSION, session_policies=(identity(SILENT),)),
+        Ruling(False, "session-policy", "", SESSION_SILENT),
+    ),
+    "a key policy names the role, and the boundary is silent": (
+        ruled([of_key(ROLE)], [ALLOW], SESSION, boundary=identity(SILENT)),
+        Ruling(False, "permission-boundary", "", BOUNDARY),
+    ),
+    "a key policy names the role, and its session has no session policy": (
+        ruled([of_key(ROLE)], [], SESSION),
+        Ruling(True, "key-policy", "#0", ""),
+    ),
+    "a key policy names everybody, and the session policy is silent": (
+        ruled([of_key("*")], [], SESSION, session_policies=(identity(SILENT),)),
+        Ruling(False, "session-policy", "", SESSION_SILENT),
+    ),
+    "one of several session policies allows": (
+        ruled([of_key(ROLE)], [], SESSION, session_policies=(identity(SILENT), identity(ALLOW))),
+        Ruling(True, "key-policy", "#0", ""),
+    ),
+    "one of several session policies denies": (
+        ruled([of_key(SESSION)], [], SESSION, session_policies=(identity(ALLOW), identity(DENY))),
+        Ruling(False, "session-policy", "may not", "with an explicit deny in a session policy"),
+    ),
+    "a grant to its role cannot lift a session's own limit": (
+        ruled([of_key(BOB)], [], SESSION, session_policies=(identity(SILENT),)),
+        Ruling(False, "session-policy", "", SESSION_SILENT),
+    ),
+    "the account is named, and identity and session policy allow": (
+        ruled([of_key(ROOT)], [ALLOW], SESSION, session_policies=(identity(ALLOW),)),
+        Ruling(True, "identity-policy", "may", ""),
+    ),
+    "the key policy denies the role of a session": (
+        ruled([of_key(SESSION), of_key(ROLE, "Deny")], [ALLOW], SESSION),
+        Ruling(False, "key-policy", "#1", KEY_DENY),
+    ),
+    "a guardrail denies, whoever allows": (
+        ruled([of_key(ALICE)], [ALLOW], guardrails=(parse_guardrail(text(DENY)),)),
+        Ruling(False, "guardrail", "may not", "with an explicit deny in a service control policy"),
+    ),
+    "a guardrail about something else": (
+        ruled(None, [ALLOW], guardrails=(parse_guardrail(text(statement("Deny", "kms:Sign"))),)),
+        Ruling(True, "identity-policy", "may", ""),
+    ),
+    "a second identity policy allows": (
+        ruled(None, [SILENT], more_identity_policies=(identity(SILENT), identity(ALLOW))),
+        Ruling(True, "identity-policy", "may", ""),
+    ),
+    "a second identity policy denies": (
+        ruled(None, [ALLOW], more_identity_policies=(identity(DENY),)),
+        Ruling(False, "identity-policy", "may not", IDENTITY_DENY),
+    ),
+    "the root user is named by its own ARN": (
+        ruled([of_key(ROOT)], [], ROOT),
+        Ruling(True, "key-policy", "#0", ""),
+    ),
+    "a service is named": (
+        ruled([{**of_key("*"), "Principal": {"Service": SERVICE}}], [], SERVICE),
+        Ruling(True, "key-policy", "#0", ""),
+    ),
+    "all actions but another": (
+        ruled(None, [{"Effect": "Allow", "NotAction": "kms:Decrypt", "Resource": "*"}]),
+        Ruling(True, "identity-policy", "#0", ""),
+    ),
+    "all actions but this": (
+        ruled(None, [{"Effect": "Allow", "NotAction": "kms:Enc*", "Resource": "*"}]),
+        Ruling(False, "none", "", NO_IDENTITY_POLICY),
+    ),
+    "all resources but another": (
+        ruled(None, [{"Effect": "Allow", "Action": "*", "NotResource": f"{KEY}5"}]),
+        Ruling(True, "identity-policy", "#0", ""),
+    ),
+    "all resources but this": (
+        ruled(None, [{"Effect": "Allow", "Action": "*", "NotResource": [KEY, f"{KEY}5"]}]),
+        Ruling(False, "none", "", NO_IDENTITY_POLICY),
+    ),
+    "all resources but every one": (
+        ruled(None, [{"Effect": "Allow", "Action": "*", "NotResource": "*"}]),
+        Ruling(False, "none", "", NO_IDENTITY_POLICY),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_what_the_layers_come_to(case: str) -> None:
+    """Boundaries, session policies, guardrails and several identity policies, as AWS's evaluation has them."""
+    ruling, expected = LAYERS[case]
+    assert ruling == expected
+
+
+@pytest.mark.parametrize(
+    ("spared", "principal", "more", "denied"),
+    [
+        ([ALICE, ROOT], ALICE, {}, False),
+        ([ALICE, HERE], ALICE, {}, False),
+        ([ALICE], ALICE, {}, True),
+        ([ROOT], ALICE, {}, True),
+        ([BOB, ROOT], ALICE, {}, True),
+        ([ALICE, ROOT_THERE], ALICE, {}, True),
+        ([SESSION, ROLE, ROOT], SESSION, {}, False),
+        ([ROLE, ROOT], SESSION, {}, True),
+        ([SESSION, ROOT], SESSION, {}, True),
+        ([ALICE, ROOT], ALICE, {"boundary": identity(statement())}, True),
+    ],
+)
+def test_whom_a_not_principal_spares(spared: list[str], principal: str, more: Json, denied: bool) -> None:
+    """Only a caller of whom everything is listed, and none who has a boundary, as in AWS."""
+    deny = {"Effect": "Deny", "Action": "*", "Resource": "*", "NotPrincipal": {"AWS": spared}}
+    ruling = ruled([of_key([ALICE, SESSION]), deny], [], principal, **more)
+    assert ruling == (
+        Ruling(False, "key-policy", "#1", KEY_DENY) if denied else Ruling(True, "key-policy", "#0", "")
+    )
+
+
+def test_a_resource_may_hold_a_variable() -> None:
+    """It becomes the caller's; without a value it matches no resource, in a NotResource either."""
+    mine = statement(resource=[f"arn:aws:iam::{HERE}:user/${{aws:username}}", "arn:x"], action="keystead:*")
+    question = Question(
+        principal=ALICE,
+        account=HERE,
+        identity_policy=identity(mine),
+        action="keystead:CreateAccessKey",
+        resource=ALICE,
+        context={"aws:username": "alice"},
+    )
+    assert decide(question).allowed
+    question.resource = BOB
+    assert not decide(question).allowed
+    question.resource = "arn:x"
+    assert decide(question).allowed
+    question.context, question.resource = None, f"arn:aws:iam::{HERE}:user/"
+    assert not decide(question).allowed
+    assert decide(question).missing == Missing("identity-policy", "#0", "resource")
+    del mine["Resource"]
+    question.identity_policy = identity(
+        {**mine, "NotResource": f"arn:aws:iam::{HERE}:user/${{aws:username}}"}
+    )
+    assert decide(question).allowed
+
+
+ON_PAYROLL = {"StringEquals": {"kms:EncryptionContext:app": "payroll"}}
+
+
+def test_the_values_of_a_request_are_asked_for_only_if_a_condition_needs_them() -> None:
+    """Who asks hands over a function; it is called at most once, and not for statements about others."""
+    calls = []
+
+    def context() -> Json:
+        calls.append(1)
+        return {"kms:encryptioncontext:app": "payroll"}
+
+    plain = [
+        of_key(ALICE),
+        of_key(BOB, Condition=ON_PAYROLL),
+        of_key("*", "Deny", "kms:Sign", Condition=ON_PAYROLL),
+    ]
+    ruling = ruled(plain, [], context=context)
+    assert (ruling.allowed, ruling.cacheable, calls) == (True, True, [])
+    conditional = [of_key("*", "Deny", Condition={"Null": {"kms:EncryptionContext:app": "true"}}), *plain[1:]]
+    ruling = ruled(conditional, [], BOB, context=context)
+    assert (ruling.allowed, ruling.cacheable, calls) == (True, False, [1])
+    assert not ruled(conditional, [], BOB).allowed
+
+
+def test_a_document_knows_which_values_it_may_need() -> None:
+    """By the names of the condition keys in lower case, those of its variables too."""
+    policy = text(of_key(ALICE), of_key(BOB, Condition={"StringEquals": {"aws:SourceArn": "${aws:userid}"}}))
+    assert parse_key_policy(policy).depends_on == {"aws:sourcearn", "aws:userid"}
+    assert identity(statement(resource="a:b:c:d:e:${aws:username}")).depends_on == {"aws:username"}
+    assert identity(ALLOW).depends_on == frozenset()
+
+
+def test_names_of_keys_in_any_case_are_folded() -> None:
+    """A mapping with the names that people write becomes what a question takes."""
+    assert folded({"aws:SourceIp": "::1", "aws:TagKeys": ("A",)}) == {
+        "aws:sourceip": "::1",
+        "aws:tagkeys": ("A",),
+    }
+
+
+def test_a_ruling_names_all_statements_that_it_took() -> None:
+    """By kind of policy, the document's name and the statement's label."""
+    ruling = ruled(
+        [of_key(ROOT, Sid="root")],
+        [],
+        SESSION,
+        more_identity_policies=(parse_identity_policy(text(ALLOW), "arn:x v3"),),
+        boundary=identity(statement()),
+        session_policies=(identity(statement(Sid="session")),),
+    )
+    assert ruling.matched == (
+        Matched("key-policy", "", "root"),
+        Matched("identity-policy", "arn:x v3", "may"),
+        Matched("permission-boundary", "", "#0"),
+        Matched("session-policy", "", "session"),
+    )
+    assert ruling.explain() == (
+        "allowed by key-policy root, identity-policy arn:x v3 may, permission-boundary #0, session-policy session"
+    )
+    role = ruled([of_key(ROLE)], [], SESSION, session_policies=(identity(ALLOW),))
+    assert role.explain() == "allowed by key-policy #0, session-policy may"
+    assert ruled([of_key("*", "Deny")], []).explain() == "denied by key-policy #0"
+    assert Ruling(True, "grant", "0123", "").explain() == "allowed by grant 0123"
+
+
+MISSING: dict[str, tuple[Ruling, Missing, str]] = {
+    "nobody speaks of the action": (
+        ruled([of_key(ALICE, action="kms:Sign"), of_key("*", "Deny", "kms:Sign")], []),
+        Missing("key-policy"),
+        "no statement of the key-policy is about the action",
+    ),
+    "another is named": (
+        ruled([of_key(BOB, Sid="bob")], [ALLOW]),
+        Missing("key-policy", "bob", "principal"),
+        "key-policy statement bob: another principal",
+    ),
+    "another resource comes closer than another principal": (
+        ruled([of_key(BOB), of_key(ALICE, Resource="arn:other")], []),
+        Missing("key-policy", "#1", "resource"),
+        "key-policy statement #1: another resource",
+    ),
+    "one condition comes closer than two, and says what it wants": (
+        ruled(
+            [
+                of_key(ALICE, Condition={**ON_PAYROLL, "Bool": {"aws:SecureTransport": "true"}}),
+                of_key(
+                    ALICE,
+                    Condition={"Null": {"aws:SourceArn": "true"}, "StringLike": {"aws:SourceIp": ["a", "b"]}},
+                ),
+            ],
+            [],
+            context={"aws:sourceip": "secret"},
+        ),
+        Missing("key-policy", "#1", "condition", ("StringLike aws:SourceIp: a or b",)),
+        "key-policy statement #1: StringLike aws:SourceIp: a or b",
+    ),
+    "an identity policy is silent": (
+        ruled([of_key(ROOT)], [SILENT], more_identity_policies=(identity(statement(resource="arn:other")),)),
+        Missing("identity-policy", "#0", "resource"),
+        "identity-policy statement #0: another resource",
+    ),
+    "a boundary is silent": (
+        ruled(None, [ALLOW], boundary=identity(SILENT)),
+        Missing("permission-boundary"),
+        "no statement of the permission-boundary is about the action",
+    ),
+    "a session policy is silent": (
+        ruled([of_key(ROLE)], [], SESSION, session_policies=(identity(statement(Condition=ON_PAYROLL)),)),
+        Missing("session-policy", "#0", "condition", ("StringEquals kms:EncryptionContext:app: payroll",)),
+        "session-policy statement #0: StringEquals kms:EncryptionContext:app: payroll",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISSING)
+def test_a_denial_by_silence_names_the_smallest_thing_that_was_missing(case: str) -> None:
+    """The statement that comes closest and what of it failed; never what the caller sent."""
+    ruling, missing, line = MISSING[case]
+    assert not ruling.allowed
+    assert ruling.missing == missing
+    assert ruling.explain() == f"denied: {line}"
+
+
+def test_what_is_allowed_or_denied_by_a_statement_misses_nothing() -> None:
+    """Only silence lacks something."""
+    assert ruled([of_key("*")], []).missing is None
+    assert ruled([of_key("*", "Deny")], []).missing is None
+
+
+def test_a_document_keeps_the_statements_of_a_bounded_number_of_actions() -> None:
+    """Whatever is asked of it, it does not grow for ever."""
+    policy = identity(statement(action="kms:1*"))
+    found = []
+    for number in range(2000):
+        question = Question(
+            principal=ALICE, account=HERE, identity_policy=policy, action=f"kms:{number}", resource=KEY
+        )
+        found.append(decide(question).allowed)
+    assert found == [str(number).startswith("1") for number in range(2000)]

@@ -11,6 +11,7 @@ from keystead.core.policy import (
     MAX_BYTES,
     Document,
     Effect,
+    parse_guardrail,
     parse_identity_policy,
     parse_key_policy,
 )
@@ -221,3 +222,127 @@ def test_any_text_is_a_policy_or_refused(policy: str) -> None:
             assert str(error)  # noqa: PT017 - every refusal says why
         else:
             assert isinstance(document, Document)
+
+
+def refused(policy: str, parse: Callable[[str], object] = parse_key_policy) -> str:
+    """What is said of a policy that is refused."""
+    with pytest.raises(MalformedPolicy) as refusal:
+        parse(policy)
+    return str(refusal.value)
+
+
+def one(**changes: object) -> str:
+    """A key policy of one statement with a Sid; members that become None are left out."""
+    members = {**of_key(ALICE, "Deny", Sid="x"), **changes}
+    return text({name: value for name, value in members.items() if value is not None})
+
+
+NO_VALUES: list[object] = [[], {}, [[]], [{}]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"NotAction": "*"}, "has both Action and NotAction."),
+        ({"NotResource": "*"}, "has both Resource and NotResource."),
+        ({"NotPrincipal": {"AWS": BOB}}, "has both Principal and NotPrincipal."),
+        ({"Action": None, "NotAction": []}, "NotAction must be a string or a list of strings."),
+        ({"Resource": None, "NotResource": 1}, "NotResource must be a string or a list of strings."),
+        (
+            {"Principal": None, "NotPrincipal": {"AWS": BOB}, "Effect": "Allow"},
+            "NotPrincipal goes with the Effect Deny only: it would allow everybody else in the world.",
+        ),
+        ({"Principal": None, "NotPrincipal": "*"}, "NotPrincipal must name principals, not *."),
+        (
+            {"Principal": None, "NotPrincipal": {"AWS": [BOB, "*"]}},
+            "NotPrincipal must name principals, not *.",
+        ),
+        (
+            {"Principal": {"Service": "*"}},
+            'Principal must be the name of a service such as "backup.example.com".',
+        ),
+        (
+            {"Principal": {"Federated": "x"}},
+            "Principal must be the ARN of an identity provider, or its host name.",
+        ),
+        ({"Resource": "${"}, "Resource has a ${ that does not begin a policy variable."),
+        (
+            {"Resource": "arn:x:y:z:1:${s3:prefix}"},
+            "Resource has a variable of an unknown condition key: s3:prefix.",
+        ),
+        (
+            {"Resource": "arn:aws:kms:${aws:RequestedRegion}:1:key/x"},
+            "Resource has a policy variable before the fifth colon of the ARN.",
+        ),
+        (
+            {"Resource": "${aws:username}"},
+            "Resource has a policy variable before the fifth colon of the ARN.",
+        ),
+        ({"Condition": []}, "Condition must be an object of operators."),
+        ({"Condition": {"Bool": {}}}, "Condition: Bool must be an object of condition keys."),
+        ({"Condition": {"Bool": "true"}}, "Condition: Bool must be an object of condition keys."),
+        *(
+            ({"Condition": {"StringLike": {key: "x"}}}, f"Condition has an unknown condition key: {key}.")
+            for key in (
+                "kms:keyspecs",
+                "kms:EncryptionContext:",
+                "aws:SourceVpce",
+                "s3:prefix",
+                "aws:PrincipalTag/",
+                "",
+            )
+        ),
+        (
+            {"Condition": {"StringLike": {"aws:userid": "${kms:Nothing}"}}},
+            "Condition: StringLike aws:userid has a variable of an unknown condition key: kms:Nothing.",
+        ),
+        *(
+            (
+                {"Condition": {"StringLike": {"aws:userid": value}}},
+                "Condition: StringLike aws:userid must be a string or a list of strings.",
+            )
+            for value in NO_VALUES
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_element_is_told(changes: Json, told: str) -> None:
+    """With the statement, its Sid and the element."""
+    joint = " " if told.startswith("has both") else ": "
+    assert refused(one(**changes)) == f"Statement 0 (x){joint}{told}"
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "null"])
+def test_a_condition_wants_no_number_that_json_does_not_have(value: str) -> None:
+    """Python would read some of them."""
+    policy = one(Condition={"NumericLessThan": {"aws:EpochTime": 7}}).replace("7}", f"{value}}}")
+    assert refused(policy) in (
+        "The policy is not valid JSON.",
+        "Statement 0 (x): Condition: NumericLessThan aws:EpochTime must be a string or a list of strings.",
+    )
+
+
+def test_what_a_policy_may_hold_besides() -> None:
+    """Services, identity providers, conditions that say nothing, and keys in any case."""
+    principal = {
+        "AWS": [f"arn:aws:sts::{HERE}:federated-user/a"],
+        "Service": "backup.example.com",
+        "Federated": ["idp.example.com", f"arn:aws:iam::{HERE}:oidc-provider/idp.example.com/x"],
+    }
+    (parsed,) = parse_key_policy(one(Principal=principal, Condition={})).statements
+    assert len(parsed.principals) == 4
+    assert parsed.fixed
+    assert parsed.conditions == ()
+    (parsed,) = parse_key_policy(one(Condition={"Bool": {"AWS:securetransport": True}})).statements
+    (condition,) = parsed.conditions
+    assert (condition.operator, condition.key, condition.wanted) == ("Bool", "AWS:securetransport", ("true",))
+    assert not parsed.fixed
+    assert parsed.keys == {"aws:securetransport"}
+
+
+def test_a_guardrail_only_denies() -> None:
+    """An Allow in it would look as if it gave something."""
+    assert parse_guardrail(text(statement("Deny")), "g").name == "g"
+    assert refused(text(statement("Deny"), ALLOW), parse_guardrail) == (
+        "Statement 1 (may): Effect must be Deny, because a guardrail gives nothing."
+    )
+    assert "not supported here: Principal" in refused(text(of_key(ALICE, "Deny")), parse_guardrail)
