@@ -314,23 +314,25 @@ class Installation:
         log = self.log(slot, ThreadPoolExecutor(2, thread_name_prefix="audit"))
         self.finish(log, opened)
         limits = self.config.limits
+        external = Client(
+            self._proxies,
+            self.clock,
+            self.random,
+            seconds=self.config.xks.deadline_ms / 1000,
+            port=self.config.xks.port,
+            notice=lambda key_store, state: notice(key_store, state.value),
+        )
         gate = Gate(
             store=opened,
             custodian=self.custodian,
-            external=Client(
-                self._proxies,
-                self.clock,
-                self.random,
-                seconds=self.config.xks.deadline_ms / 1000,
-                port=self.config.xks.port,
-                notice=lambda key_store, state: notice(key_store, state.value),
-            ),
+            external=external,
             audit=log,
             clock=self.clock,
             random=self.random,
             quotas=Quotas(
                 aliases_per_key=limits.aliases_per_key,
                 tags_per_key=limits.tags_per_key,
+                grants_per_key=limits.grants_per_key,
                 rotations_on_demand=limits.rotations_on_demand,
                 access_keys_per_principal=limits.access_keys_per_principal,
                 custom_key_stores=limits.custom_key_stores,
@@ -348,7 +350,7 @@ class Installation:
             indexes = [self._index(name, None, warn) for name in self._other_logs(slots)]
         for index in indexes:
             keeper.submit(index.catch_up)
-        return Post(self, gate, opened, log, keeper, indexes)
+        return Post(self, gate, opened, log, keeper, indexes, external)
 
     def _other_logs(self, slots: Collection[str]) -> list[str]:
         """The logs that are there besides those of these names."""
@@ -405,6 +407,7 @@ class Post:
     log: Log
     _keeper: Executor  # of the usage index
     _indexes: Sequence[Index]  # of other logs
+    _external: Client
 
     def jobs(self, request: str, region: str) -> Caller:
         """The caller that scheduled jobs ask as."""
@@ -425,6 +428,7 @@ class Post:
         self.log.close()
         self._keeper.shutdown(wait=False, cancel_futures=True)
         self.store.close()
+        self._external.close()
 
 
 def local_secrets(environment: Mapping[str, str], ask: Callable[[str], str] | None = None) -> SecretSource:

@@ -166,6 +166,30 @@ class Custodian(Protocol):
         """Erase the material. Erasing what is already gone succeeds."""
         ...
 
+    @property
+    def transfer_identity(self) -> str:
+        """Whom other custodians seal material for, and whose signature they check: public keys as one text."""
+        ...
+
+    def send(
+        self, account: str, handle: str, binding: bytes, spec: str, recipient: str, about: bytes
+    ) -> bytes:
+        """Material for another custodian (its ``transfer_identity``), or for this one in another Region.
+
+        Only ``recipient`` opens it, and only as what ``about`` says it is.
+        """
+        ...
+
+    def receive(
+        self, account: str, binding: bytes, spec: str, message: bytes, sender: str, about: bytes
+    ) -> Material:
+        """Take charge of what ``sender`` has sent here; `InvalidCiphertext` if it is not that, or not of that spec."""
+        ...
+
+    def sign_request(self, request: bytes) -> bytes:
+        """A signature by ``transfer_identity`` on a request to a linked server."""
+        ...
+
     def protect(self, account: str, secret: bytes, binding: bytes) -> str:
         """Wrap a secret of the service's own (an access key's, the log's) so that it may be stored."""
         ...
@@ -187,6 +211,10 @@ class Custodian(Protocol):
         ...
 
 
+Used = tuple[tuple[str, int, str, str], int, str]
+"""A use of a key as one audit entry has it: (key ARN, version, principal, action), time in microseconds, request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """One successful cryptographic operation, as the audit log has it."""
@@ -194,14 +222,25 @@ class Use:
     action: str  # "kms:Decrypt"
     time: float  # Unix seconds
     request: str
-    event: str  # names the entry: log and index, such as "w0/1234"
+    event: str  # names the entry: the log's origin and the index, such as "keystead-1234/w0/567"
+
+
+@dataclass(frozen=True, slots=True)
+class LastUse:
+    """A key's last use, if there was one; ``since`` is the time of the first entry of all, 0 when there is none."""
+
+    since: float
+    use: Use | None
 
 
 class Usage(Protocol):
     """What the audit logs say of the use of keys. Exact: a use that was answered is in it. Any thread."""
 
-    def last(self, key_arn: str) -> Use | None:
-        """The newest successful cryptographic operation with a key; raises `AuditUnavailable`."""
+    def last(self, key_arn: str) -> LastUse:
+        """The newest successful cryptographic operation with a key.
+
+        Raises `AuditUnavailable` when the logs cannot be read, or not in a bounded time.
+        """
         ...
 
 
@@ -322,6 +361,14 @@ class View(Protocol):
 
     def grants(self, region: str, key_id: str, grantee: str | None, after: str, limit: int) -> list[Grant]:
         """A key's grants by id: all, or those whose grantee (principal or service) is the one named."""
+        ...
+
+    def count_grants(self, region: str, key_id: str) -> int:
+        """How many grants a key has."""
+        ...
+
+    def grants_to(self, principal: str, limit: int) -> list[Grant]:
+        """The first of the grants that a principal has, on whatever keys."""
         ...
 
     def retirable_grants(self, retiring: str, region: str, after: str, limit: int) -> list[Grant]:

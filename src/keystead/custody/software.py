@@ -27,6 +27,7 @@ from keystead.crypto.mac import MacKey
 from keystead.crypto.material import KeyMaterial, checked, fresh, identify
 from keystead.crypto.random import exactly
 from keystead.crypto.secret import NeverCopied, Secret
+from keystead.crypto.transfer import TransferIdentity, TransferKeys
 
 MATERIAL_BYTES = 32
 
@@ -48,12 +49,13 @@ class SoftwareCustodian(NeverCopied):
     dictionary of admitted accounts, whose single reads and writes are atomic.
     """
 
-    __slots__ = ("_keks", "_random", "_root")
+    __slots__ = ("_keks", "_random", "_root", "_transfer")
 
     def __init__(self, root: Secret, random: Random) -> None:
         self._root = root
         self._random = random
         self._keks: dict[str, Secret] = {}
+        self._transfer = TransferKeys(root)
 
     # --- key material --------------------------------------------------------------------------------
 
@@ -96,6 +98,31 @@ class SoftwareCustodian(NeverCopied):
         self._kek(account)
         if not handle.startswith(_MATERIAL):
             raise DataDamaged(f"a handle of account {account} is not of software custody: {_CURE}")
+
+    # --- material between Regions --------------------------------------------------------------------
+
+    @property
+    def transfer_identity(self) -> str:
+        """The public halves of the keys that are made from the root key for this."""
+        return self._transfer.identity.text
+
+    def send(
+        self, account: str, handle: str, binding: bytes, spec: str, recipient: str, about: bytes
+    ) -> bytes:
+        """Material sealed for ``recipient`` and signed (:mod:`keystead.crypto.transfer`)."""
+        material = self._material(account, handle, binding, spec)
+        return self._transfer.send(material, TransferIdentity.from_text(recipient), about)
+
+    def receive(
+        self, account: str, binding: bytes, spec: str, message: bytes, sender: str, about: bytes
+    ) -> Material:
+        """What ``sender`` has sealed and signed, under a handle of its own here."""
+        secret = self._transfer.receive(message, TransferIdentity.from_text(sender), about)
+        return self._keep(account, binding, spec, checked(spec, secret.reveal()))
+
+    def sign_request(self, request: bytes) -> bytes:
+        """A signature with the key that signs the messages as well, under another label."""
+        return self._transfer.sign_request(request)
 
     # --- secrets of the service's own ----------------------------------------------------------------
 

@@ -32,8 +32,8 @@ from keystead.core.policy import (
     parse_identity_policy,
     parse_key_policy,
 )
-from keystead.core.ports import Custodian, ExternalKeys, Material, Random, Transaction
-from keystead.service import granttoken, marker
+from keystead.core.ports import Custodian, ExternalKeys, Material, Random, Transaction, Usage
+from keystead.service import granttoken, marker, members
 from keystead.service.caller import Caller, Identity, identity_of
 from keystead.service.entry import Entry
 from keystead.service.quotas import Quotas
@@ -59,7 +59,9 @@ class Desk:
         external: ExternalKeys,
         random: Random,
         quotas: Quotas,
+        usage: Usage,
         marker_key: bytes,
+        regions: tuple[str, ...] = (),
         prepared: object = None,
     ) -> None:
         self.caller = caller
@@ -70,6 +72,8 @@ class Desk:
         self.external = external
         self.random = random
         self.quotas = quotas
+        self.usage = usage
+        self.regions = regions  # that are served here; none: any
         self.prepared = prepared  # what the action's first part returned
         self.refs: list[str] = [caller.access_key, caller.identity.arn]
         self._marker_key = marker_key
@@ -111,22 +115,21 @@ class Desk:
         for token in tokens:
             self.grant_named(token)
         key = self._find(reference, action, by_alias=by_alias)
-        if not by_key_policy and key.account != self.account:  # an identity policy alone does not reach there
-            raise unknown_key(self.caller, action, key.account, key.arn)
-        policy = parse_key_policy(key.policy) if by_key_policy else None
-        ruling = decide(self._question(action, key.arn, policy, key.account))
-        if ruling.source == "none":  # neither allowed nor denied: a grant may allow it
-            grants = self.tx.grants(key.region, key.id, self._identity.arn, "", GRANTS_OF_ONE_GRANTEE)
-            ruling = by_grant(grants, action, None) or ruling
-        note(self.entry, ruling)
-        if not ruling.allowed:
-            raise refused_key(self.caller, action, reference, key.arn, ruling)
-        key.after(event)
-        return key
+        return self._permit(key, reference, event, action, by_key_policy=by_key_policy)
+
+    def member(self, key: Key, region: str, event: Event, action: str) -> Key:
+        """Another member of a multi-Region key, once the caller may do ``action`` with it as well."""
+        reference = KeyReference(key.id, account=key.account, region=region)
+        found = self.tx.key(region, key.id)
+        if found is None or region not in key.members:
+            raise unknown_key(self.caller, action, key.account, key_arn(region, key.account, key.id))
+        return self._permit(found, reference, event, action, by_key_policy=True)
 
     def save(self, key: Key) -> Key:
-        """Store the new form of a key."""
+        """Store the new form of a key; what the members of a multi-Region key share follows its primary."""
         self.tx.put_key(key)
+        if key.primary:
+            members.follow(self.tx, key)
         return key
 
     def new_version(self, key: Key, rotation: Rotation, material: Material | None = None) -> Version:
@@ -146,6 +149,7 @@ class Desk:
             public_key=b64encode(material.public_key).decode(),
         )
         self.tx.add_version(version)
+        members.share(self.tx, self.custodian, key, version)
         self.entry.version = number
         return version
 
@@ -224,6 +228,22 @@ class Desk:
         if principal is None or not principal.enabled or not proven:
             raise UnknownCredentials("The security token included in the request is invalid.")
         return identity_of(principal)
+
+    def _permit(
+        self, key: Key, reference: KeyReference, event: Event, action: str, *, by_key_policy: bool
+    ) -> Key:
+        if not by_key_policy and key.account != self.account:  # an identity policy alone does not reach there
+            raise unknown_key(self.caller, action, key.account, key.arn)
+        policy = parse_key_policy(key.policy) if by_key_policy else None
+        ruling = decide(self._question(action, key.arn, policy, key.account))
+        if ruling.source == "none":  # neither allowed nor denied: a grant may allow it
+            grants = self.tx.grants(key.region, key.id, self._identity.arn, "", GRANTS_OF_ONE_GRANTEE)
+            ruling = by_grant(grants, action, None) or ruling
+        note(self.entry, ruling)
+        if not ruling.allowed:
+            raise refused_key(self.caller, action, reference, key.arn, ruling)
+        key.after(event)
+        return key
 
     def _find(self, reference: KeyReference, action: str, *, by_alias: bool) -> Key:
         account, region = reference.account or self.account, reference.region or self.region

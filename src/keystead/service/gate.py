@@ -39,7 +39,7 @@ from keystead.core.errors import (
 from keystead.core.key import Event, State
 from keystead.core.names import KeyReference
 from keystead.core.policy import Document, Question, Ruling, decide
-from keystead.core.ports import AuditLog, Clock, Custodian, ExternalKeys, Outside, Random, Store, View
+from keystead.core.ports import AuditLog, Clock, Custodian, ExternalKeys, Outside, Random, Store, Usage, View
 from keystead.core.spec import ENCRYPT_DECRYPT
 from keystead.service import granttoken
 from keystead.service.action import Action, Later, Mode
@@ -229,8 +229,10 @@ class Gate:
         clock: Clock,
         random: Random,
         quotas: Quotas,
+        usage: Usage,
         marker_key: bytes,
         keys_held: int = 100_000,
+        regions: tuple[str, ...] = (),
     ) -> None:
         self.working = WorkingSet(store, custodian, keys=keys_held)
         self.external = external
@@ -240,6 +242,8 @@ class Gate:
         self._audit = audit
         self._clock = clock
         self._quotas = quotas
+        self._regions = regions  # that are served here; none: any
+        self._usage = usage
         self._marker_key = marker_key
         self._asking = threading.Lock()
         self._owed: list[bytes] = []  # records of changes that were made while the log failed
@@ -453,6 +457,8 @@ class Gate:
             external=self.external,
             random=self.random,
             quotas=self._quotas,
+            regions=self._regions,
+            usage=self._usage,
             marker_key=self._marker_key,
         )
 

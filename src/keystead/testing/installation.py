@@ -81,7 +81,7 @@ class Installation:
         """The one clock."""
         return self.audit.clock
 
-    def gate(self, slot: str = "w0", *, quotas: Quotas | None = None) -> Gate:
+    def gate(self, slot: str = "w0", *, quotas: Quotas | None = None, regions: tuple[str, ...] = ()) -> Gate:
         """A process's own gate."""
         log = self.logs[slot] = self.audit.open(slot)
         log.follow(Index(self.audit.root / slot, disk=self.audit.disk, books=self.books, find=uses))
@@ -95,6 +95,7 @@ class Installation:
             random=self.random,
             quotas=quotas or Quotas(),
             marker_key=b"marker",
+            regions=regions,
         )
 
     def user(self, name: str, policy: str = "") -> tuple[str, str]:

@@ -31,11 +31,16 @@ class ServiceBench:
     """See the module. Several benches of one house are as several processes of one installation."""
 
     def __init__(
-        self, house: Installation | None = None, slot: str = "w0", *, quotas: Quotas | None = None
+        self,
+        house: Installation | None = None,
+        slot: str = "w0",
+        *,
+        quotas: Quotas | None = None,
+        regions: tuple[str, ...] = (),
     ) -> None:
         self.house = house or Installation()
         self.slot = slot
-        self.gate: Gate = self.house.gate(slot, quotas=quotas)
+        self.gate: Gate = self.house.gate(slot, quotas=quotas, regions=regions)
 
     def caller(self, who: str = "admin", region: str = REGION) -> Caller:
         """A user of the account by name, or any principal by ARN; every caller has a request id of its own."""

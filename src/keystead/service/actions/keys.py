@@ -136,7 +136,7 @@ def schedule_key_deletion(command: c.ScheduleKeyDeletion, desk: Desk) -> Deletio
 def cancel_key_deletion(command: c.CancelKeyDeletion, desk: Desk) -> DeletionScheduled:
     """Keep a key after all; it comes back disabled, or waiting for its material if that is gone."""
     key = desk.key(command.key, Event.CANCEL_DELETION, "kms:CancelKeyDeletion")
-    key = replace(key.after(Event.CANCEL_DELETION), deletion_date=None)
+    key = replace(key.after(Event.CANCEL_DELETION), deletion_date=None, deletion_window_days=None)
     if key.origin is Origin.EXTERNAL and not imports.complete(desk, key):
         key = key.after(Event.LOSE)
     key = desk.save(key)

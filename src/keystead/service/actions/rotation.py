@@ -53,12 +53,14 @@ def _automatic(command: c.EnableKeyRotation | c.DisableKeyRotation, desk: Desk, 
         raise key.wrong_origin()
     key.after(Event.SET_ROTATION)
     _check_rotates(key)
+    _check_primary(key)
     return key
 
 
 def get_key_rotation_status(command: c.GetKeyRotationStatus, desk: Desk) -> RotationStatus:
     """Whether and when a key rotates."""
     key = desk.key(command.key, Event.READ, "kms:GetKeyRotationStatus")
+    _check_rotates(key)
     running = _running(desk, key)
     key = members.with_date(desk.tx, key)
     return RotationStatus(key, None if running is None else running.created)
@@ -70,8 +72,7 @@ def rotate_key_on_demand(command: c.RotateKeyOnDemand, desk: Desk) -> Rotated:
     if key.expires is not None and key.expires <= desk.now:  # the job that writes it down has not come by yet
         raise replace(key, state=State.PENDING_IMPORT).refusal(Event.USE)
     _check_rotates(key)
-    if key.key_store:
-        raise key.wrong_origin()
+    _check_primary(key)
     if key.rotations_on_demand >= desk.quotas.rotations_on_demand:
         raise LimitExceeded(
             "The on-demand rotations limit has been reached for the given keyId. No more on-demand "
@@ -100,7 +101,7 @@ def rotate_key_automatically(command: c.RotateKeyAutomatically, desk: Desk) -> R
 def list_key_rotations(command: c.ListKeyRotations, desk: Desk) -> RotationPage:
     """The rotations of a key; with all material also the first version, which is none, and the pending one."""
     key = desk.key(command.key, Event.READ, "kms:ListKeyRotations")
-    _check_rotates(key, by_itself=False)
+    _check_rotates(key)
 
     def fetch(after: str, count: int) -> list[Version]:
         found: Iterable[Version] = imports.materials(desk, key, int(after or 0))
@@ -114,11 +115,17 @@ def list_key_rotations(command: c.ListKeyRotations, desk: Desk) -> RotationPage:
     return RotationPage(key, versions, marker)
 
 
-def _check_rotates(key: Key, *, by_itself: bool = True) -> None:
-    """Refuse keys that have no other material ever and, where it is up to them, replicas: their primary rotates."""
+def _check_rotates(key: Key) -> None:
+    """Refuse keys that have one material for ever: asymmetric and HMAC keys, and those of a custom key store."""
     if key.spec != SYMMETRIC:
         raise UnsupportedOperation
-    if by_itself and imports.is_replica(key):
+    if key.key_store:
+        raise key.wrong_origin()
+
+
+def _check_primary(key: Key) -> None:
+    """Refuse replicas: their primary says when they rotate."""
+    if imports.is_replica(key):
         raise UnsupportedOperation(f"{key.arn} is not a multi-region primary key.")
 
 

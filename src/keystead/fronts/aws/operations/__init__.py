@@ -11,6 +11,7 @@ from keystead.fronts.aws.operations import (
     aliases,
     asymmetric,
     crypt,
+    grants,
     imports,
     keys,
     keystores,
@@ -33,5 +34,6 @@ ROWS: Final[Mapping[str, Row]] = {
     **aliases.ROWS,
     **tags.ROWS,
     **policies.ROWS,
+    **grants.ROWS,
     **keystores.ROWS,
 }
