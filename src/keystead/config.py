@@ -66,6 +66,7 @@ class Limits:
     keys_held: int = 100_000  # in the working set of one worker
     aliases_per_key: int = 50
     tags_per_key: int = 50
+    grants_per_key: int = 50_000
     rotations_on_demand: int = 25
     access_keys_per_principal: int = 2
     custom_key_stores: int = 10  # of one account in one Region

@@ -5,7 +5,9 @@ it unchanged. An *identity policy* says what it may do wherever a key's own poli
 account.
 """
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from keystead.core.key import binding
 
@@ -46,6 +48,17 @@ def root_arn(account: str) -> str:
 def service_arn(account: str, name: str) -> str:
     """The ARN of a part of the service itself, such as the jobs."""
     return f"arn:aws:iam::{account}:service/{name}"
+
+
+_PRINCIPAL: Final = re.compile(
+    r"arn:aws:iam::[0-9]{12}:(?:root|(?:user|role|service)/[\x21-\x7e]{1,512})"
+    r"|arn:aws:sts::[0-9]{12}:(?:assumed-role|federated-user)/[A-Za-z0-9_+=,.@/-]{1,128}"
+)
+
+
+def is_principal_arn(text: str) -> bool:
+    """Whether a text is the ARN of an account's root, a user, a role or a session."""
+    return _PRINCIPAL.fullmatch(text) is not None
 
 
 def secret_binding(access_key_id: str) -> bytes:

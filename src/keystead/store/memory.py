@@ -209,6 +209,15 @@ class _View(View):
         return _page(found, lambda grant: grant.id, after, limit)
 
     @override
+    def count_grants(self, region: str, key_id: str) -> int:
+        return sum(place[:2] == (region, key_id) for place in self._tables.grants)
+
+    @override
+    def grants_to(self, principal: str, limit: int) -> list[Grant]:
+        found = sorted(place for place, grant in self._tables.grants.items() if principal == grant.grantee)
+        return [_own_grant(self._tables.grants[place]) for place in found[:limit]]
+
+    @override
     def retirable_grants(self, retiring: str, region: str, after: str, limit: int) -> list[Grant]:
         found = (
             _own_grant(grant)

@@ -153,6 +153,13 @@ GRANTS_OF_PRINCIPAL = GRANTS.where(tables.FOR_PRINCIPAL, _g.grantee == bindparam
 GRANTS_OF_SERVICE = GRANTS.where(
     tables.FOR_SERVICE, _g.grantee_service == bindparam("named"), _g.grantee != bindparam("named")
 )
+COUNT_GRANTS = select(func.count()).select_from(tables.grants).where(*_by(tables.grants, "region", "key_id"))
+GRANTS_TO = (
+    select(tables.grants)
+    .where(tables.FOR_PRINCIPAL, _g.grantee == bindparam("named"))
+    .order_by(_g.region, _g.key_id, _g.id)
+    .limit(bindparam("limit"))
+)
 _RETIRABLE = _page(select(tables.grants).where(*_by(tables.grants, "region")), _g.id)
 RETIRED_BY_PRINCIPAL = _RETIRABLE.where(tables.RETIRED_BY_PRINCIPAL, _g.retiring == bindparam("named"))
 RETIRED_BY_SERVICE = _RETIRABLE.where(
@@ -395,6 +402,14 @@ class _View(View):
         if grantee is None:
             return self._all(Grant, GRANTS, limit=limit, **place)
         return self._either(GRANTS_OF_PRINCIPAL, GRANTS_OF_SERVICE, limit, named=grantee, **place)
+
+    @override
+    def count_grants(self, region: str, key_id: str) -> int:
+        return int(self._session.rows(COUNT_GRANTS, {"region": region, "key_id": key_id})[0][0])
+
+    @override
+    def grants_to(self, principal: str, limit: int) -> list[Grant]:
+        return self._all(Grant, GRANTS_TO, named=principal, limit=limit)
 
     @override
     def retirable_grants(self, retiring: str, region: str, after: str, limit: int) -> list[Grant]:

@@ -23,6 +23,7 @@ from keystead.service.results import (
     PrincipalPage,
 )
 
+AT_ONCE: Final = 1000
 _NAME: Final = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 
 
@@ -50,11 +51,15 @@ def put_principal_policy(command: c.PutPrincipalPolicy, desk: Desk) -> Done:
 
 
 def delete_principal(command: c.DeletePrincipal, desk: Desk) -> Done:
-    """Remove a user and its access keys; in force when it returns."""
+    """Remove a user, its access keys and what it was granted; in force when it returns."""
     arn = _allowed(desk, "keystead:DeletePrincipal", command.name)
     if arn == desk.caller.identity.arn:
         raise InvalidRequest("You cannot delete the user you are signed in as: use another one.")
     _existing(desk, arn)
+    # What it was granted goes with it: a user that is made anew under that name must not find it again.
+    while grants := desk.tx.grants_to(arn, AT_ONCE):
+        for grant in grants:
+            desk.tx.delete_grant(grant.region, grant.key_id, grant.id)
     desk.tx.delete_principal(arn)
     return Done()
 

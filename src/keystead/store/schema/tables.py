@@ -152,7 +152,7 @@ grants = Table(
     _of_key(),
 )
 _g = grants.c
-_partial("grants_of_principal", FOR_PRINCIPAL, _g.region, _g.key_id, _g.grantee, _g.id)
+_partial("grants_of_principal", FOR_PRINCIPAL, _g.grantee, _g.region, _g.key_id, _g.id)
 _partial("grants_of_service", FOR_SERVICE, _g.region, _g.key_id, _g.grantee_service, _g.id)
 _partial("grants_retired_by_principal", RETIRED_BY_PRINCIPAL, _g.retiring, _g.region, _g.id)
 _partial("grants_retired_by_service", RETIRED_BY_SERVICE, _g.retiring_service, _g.region, _g.id)

@@ -70,7 +70,7 @@ def upgrade() -> None:
             "expires IS NOT NULL AND state <> 'Destroyed'",
         ),
         ("keys_in_store", "keys", ["key_store", "id"], "key_store <> '' AND state <> 'Destroyed'"),
-        ("grants_of_principal", "grants", ["region", "key_id", "grantee", "id"], "grantee <> ''"),
+        ("grants_of_principal", "grants", ["grantee", "region", "key_id", "id"], "grantee <> ''"),
         (
             "grants_of_service",
             "grants",
