@@ -358,6 +358,13 @@ class Client:
 
         return self._call(asked, "decrypt", body, _Decrypted, read, lambda refusal: refusal.using)
 
+    def close(self) -> None:
+        """Let go of all connections."""
+        with self._lock:
+            proxies, self._proxies = self._proxies, {}
+        for proxy in proxies.values():
+            proxy.wire.close()
+
     # --- what they share -----------------------------------------------------------------------------
 
     def _call(
