@@ -8,7 +8,18 @@ import pytest
 from keystead.audit.checkpoint import Checkpoint, read_checkpoint
 from keystead.audit.damage import Damaged
 from keystead.audit.recovery import recover
-from keystead.audit.segment import HEADER_BYTES, Replay, Segment, encode, frames_of, prepare, replay
+from keystead.audit.segment import (
+    BATCH_HEADER_BYTES,
+    HEADER_BYTES,
+    Replay,
+    Segment,
+    batches_from,
+    encode,
+    frames_of,
+    identity_of,
+    prepare,
+    replay,
+)
 from keystead.audit.tiles import tile_path
 from keystead.crypto.note import InvalidNote
 from keystead.testing.audit import AuditBench
@@ -294,3 +305,50 @@ def test_recovery_reads_the_tail_from_the_middle_of_a_batch() -> None:
     assert [frame[2:] for frame in found.tail] == [b"c", b"d"]
     assert found.tree.size == 2
     assert found.bundle == [b"\0\1a", b"\0\1b"]
+
+
+def test_batches_are_read_from_any_place_on_as_far_as_they_are_whole() -> None:
+    """A reader that knows a place needs no more than what follows it, and stops before what is torn."""
+    writer = Writer()
+    writer.batch(0, 2)
+    place = writer.offset
+    writer.batch(2)
+    writer.batch(3, 4)
+    end = writer.offset
+    file, identity, name = writer.segment.file, identity_of(writer.segment.file), writer.segment.path.name
+
+    def firsts(offset: int) -> list[int]:
+        return [batch.first for batch in batches_from(file, identity, offset, name)]
+
+    assert identity == writer.segment.identity
+    assert firsts(HEADER_BYTES) == [0, 2, 3]
+    assert firsts(place) == [2, 3]
+    assert firsts(end) == []
+    assert firsts(SIZE) == []
+    writer.batch(7)
+    file.write(b"x", end + BATCH_HEADER_BYTES)
+    assert firsts(place) == [2, 3]
+    assert [batch.first for batch in batches_from(file, bytes(16), place, name)] == []
+
+
+def test_a_batch_that_a_file_ends_in_is_not_whole() -> None:
+    """What its header promises and the file does not hold was never committed."""
+    writer = Writer()
+    writer.batch(0, 3)
+    path = writer.segment.path
+    writer.disk.damage(path, writer.disk.read(path)[: HEADER_BYTES + BATCH_HEADER_BYTES + 4])
+    assert list(batches_from(writer.disk.open(path), writer.segment.identity, HEADER_BYTES, path.name)) == []
+
+
+@pytest.mark.parametrize("byte", [None, 0, 20, 50])
+def test_a_file_with_a_damaged_header_has_no_identity(byte: int | None) -> None:
+    """Nothing in it can be taken for a batch then."""
+    writer = Writer()
+    path = writer.segment.path
+    data = bytearray(writer.disk.read(path))
+    if byte is None:
+        del data[HEADER_BYTES - 1 :]
+    else:
+        data[byte] ^= 1
+    writer.disk.damage(path, bytes(data))
+    assert identity_of(writer.disk.open(path)) == b""

@@ -176,7 +176,7 @@ def _work(
     listeners: list[Listener] = []
 
     def start() -> Listener:
-        post = installation.post(name, partial(_tell_of_proxy, log))
+        post = installation.post(name, partial(_tell_of_proxy, log), log.warning)
         gate = post.gate
         worker = Worker(
             gate=gate,
@@ -235,7 +235,7 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
     config = installation.config
 
     def make_office() -> control.Office:
-        post = installation.post(CONTROL, partial(_tell_of_proxy, log))
+        post = installation.post(CONTROL, partial(_tell_of_proxy, log), log.warning)
         gate = post.gate
         runner = Runner(
             gate=gate,

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn, Self, TypeVar, cast
+from typing import Any, Final, NamedTuple, NoReturn, Protocol, Self, TypeVar, cast
 
 from keystead.audit import segment as segments
 from keystead.audit.checkpoint import Checkpoint
@@ -89,6 +89,37 @@ class Notice:
 
 NoticeEntry = Callable[[Notice], bytes]
 """Makes a notice's record: at most 4,000 bytes, without side effects, never raising."""
+
+
+class Committed(NamedTuple):
+    """Records that have just become durable, and the place in the segments where the next ones will stand."""
+
+    first: int
+    entries: list[bytes]
+    sequence: int  # of the segment
+    identity: bytes  # of the segment
+    offset: int
+
+    @property
+    def end(self) -> int:
+        """The index after the last record."""
+        return self.first + len(self.entries)
+
+
+class Follower(Protocol):
+    """What hears of every record; used on the log's own thread, and must neither raise nor wait."""
+
+    def heard(self, batch: Committed) -> None:
+        """Put aside what was committed. Part of every commit, so it must cost next to nothing."""
+        ...
+
+    def tend(self) -> None:
+        """Do something about it; called about once a second."""
+        ...
+
+    def close(self) -> None:
+        """The log is closed: the last chance, which may take a while."""
+        ...
 
 
 class _Retired(NamedTuple):
@@ -172,6 +203,7 @@ class Log:
         self._closed = False
         self._trouble: dict[str, str] = {}  # what the helper last failed at, by part
         self.replayed = range(self._size, self._size)
+        self._follower: Follower | None = None
 
     @classmethod
     def open(
@@ -233,6 +265,11 @@ class Log:
             raise AuditUnavailable(f"the audit log {directory} cannot be opened: {error}") from None
         return log
 
+    def follow(self, follower: Follower) -> None:
+        """From now on tell of every commit. The first that is told of are the records under no checkpoint yet."""
+        self._follower = follower
+        self._tell(self._current, list(self.entries(self._signed, self._size)))
+
     def append(self, entry: bytes) -> int:
         """Buffer one entry and return its index.
 
@@ -280,6 +317,7 @@ class Log:
         self._pending = []
         self._pending_bytes = 0
         self._grow(entries, frames)
+        self._tell(segment, entries)
         if self._spare is None and self._offset > self._limit // 2:
             self._prepare()
 
@@ -296,6 +334,8 @@ class Log:
         if self._spare is None and (not self._retired or self._offset > self._limit // 2):
             self._prepare()
         self._collect()
+        if self._follower is not None:
+            self._follower.tend()
 
     def close(self) -> None:
         """Commit, sign a last checkpoint, let go of the files; raises `AuditUnavailable` if that failed.
@@ -323,6 +363,8 @@ class Log:
         left = [self._segment, self._spare, *(retired.segment for retired in self._retired)]
         for file in (*(segment.file for segment in left if segment is not None), self._lock):
             _let_go(file)
+        if self._follower is not None:
+            self._follower.close()
         if self._signed != self._size:
             failure = (
                 failure or self.trouble or "the last checkpoint is not on disk: the disk does not answer"
@@ -438,6 +480,12 @@ class Log:
                 for level, index, data in full:
                     self._full[tile_path(level, index)] = data
         self._size = tree.size
+
+    def _tell(self, segment: Segment, entries: list[bytes]) -> None:
+        """Tell the follower, if there is one, of the newest records."""
+        if self._follower is not None:
+            first = self._size - len(entries)
+            self._follower.heard(Committed(first, entries, segment.sequence, segment.identity, self._offset))
 
     # --- segments ------------------------------------------------------------------------------------------
 
@@ -635,6 +683,7 @@ class Log:
         segment.file.sync()
         self._offset += len(batch)
         self._grow([entry], frames)
+        self._tell(segment, [entry])
 
     def _start(self, work: Callable[[], T]) -> "Future[T]":
         """Have the helper do it; without a helper it is done when this returns."""

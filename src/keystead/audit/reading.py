@@ -32,30 +32,31 @@ def entries(disk: Disk, directory: Path, last: int | None = None) -> Iterator[by
     yield from tail[max(0, len(tail) - last) :] if last is not None else tail
 
 
+def covered(disk: Disk, directory: Path) -> int:
+    """How many records the checkpoint covers."""
+    try:
+        note = disk.read(directory / checkpoint.FILE)
+        return int(note.split(b"\n", 2)[1])
+    except (FileNotFoundError, IndexError, ValueError):
+        raise Damaged(0, checkpoint.FILE, "there is no log here, or its checkpoint is damaged") from None
+
+
 def _begin(disk: Disk, directory: Path, attempts: int = _ATTEMPTS) -> tuple[int, list[bytes]]:
     """How many records the checkpoint covers, and the committed records beyond them.
 
     Segments of a log in use go when a checkpoint covers them, so they are whole only against the newest one:
     when there is a newer one after the look, the look counts for nothing.
     """
-    size = _size(disk, directory)
+    size = covered(disk, directory)
     try:
         tail = _tail(disk, directory, size)
     except (Damaged, FileNotFoundError):
-        if attempts and _size(disk, directory) != size:
+        if attempts and covered(disk, directory) != size:
             return _begin(disk, directory, attempts - 1)
         raise
-    if attempts and _size(disk, directory) != size:
+    if attempts and covered(disk, directory) != size:
         return _begin(disk, directory, attempts - 1)
     return size, tail
-
-
-def _size(disk: Disk, directory: Path) -> int:
-    try:
-        note = disk.read(directory / checkpoint.FILE)
-        return int(note.split(b"\n", 2)[1])
-    except (FileNotFoundError, IndexError, ValueError):
-        raise Damaged(0, checkpoint.FILE, "there is no log here, or its checkpoint is damaged") from None
 
 
 def _tail(disk: Disk, directory: Path, size: int) -> list[bytes]:

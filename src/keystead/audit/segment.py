@@ -28,7 +28,7 @@ written again: the log goes on in the next one, at the index of the batch that f
 higher sequence wins from its first index on; `replay` drops what it supersedes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -50,6 +50,7 @@ _MAGIC = b"KSTDWAL1"
 _CHECK_BYTES = 16
 _MARK_BYTES = 8
 _CHUNK = 1 << 20
+_PIECE = 1 << 16
 _HEADER = Struct(">8sQ16sB15x")
 _BATCH = Struct(">8sQII")
 _SUFFIX = ".seg"
@@ -108,7 +109,7 @@ def prepare(
         disk.rename(folder / recycle, spare)
         disk.sync(folder)
         file = disk.open(spare)
-    path = folder / f"{sequence:016d}{_SUFFIX}"
+    path = folder / file_name(sequence)
     try:
         if recycle is None:
             zeros = bytes(min(size, _CHUNK))
@@ -183,6 +184,50 @@ def replay(disk: Disk, directory: Path, size: int) -> Replay:
             end, batches[-1].file, f"the segments end here, but the checkpoint covers {size} records"
         )
     return Replay(batches, end, torn, torn_file if torn else "", names, unused, sequence)
+
+
+def identity_of(file: File) -> bytes:
+    """The identity of an open segment in its present life; empty for what is no segment."""
+    head = file.read(HEADER_BYTES, 0)
+    body = head[: _HEADER.size]
+    if len(head) < HEADER_BYTES or _check(body) != head[_HEADER.size :]:
+        return b""
+    return bytes(_HEADER.unpack(body)[2])
+
+
+def batches_from(file: File, identity: bytes, offset: int, name: str) -> Iterator[Batch]:
+    """The whole batches of an open segment from a place on, read piece by piece; see `replay` for a judgement."""
+    data, place = b"", 0
+    while True:
+        head = data[place : place + _BATCH.size]
+        whole = BATCH_HEADER_BYTES
+        if len(head) == _BATCH.size:
+            if head[:_MARK_BYTES] != identity[:_MARK_BYTES]:
+                return
+            whole += _BATCH.unpack(head)[3]
+        if place + whole > len(data):
+            offset, place = offset + place, 0
+            data = file.read(max(whole, _PIECE), offset)
+            if len(data) < whole:
+                return
+            continue
+        batch = _batch(identity, data, place, name)
+        if batch is None:
+            return
+        yield batch
+        place += _span(len(batch.records))
+
+
+def file_name(sequence: int) -> str:
+    """The name of a segment."""
+    return f"{sequence:016d}{_SUFFIX}"
+
+
+def sequences(disk: Disk, directory: Path) -> list[int]:
+    """The sequences of a log's segments, in order."""
+    return [
+        int(name.removesuffix(_SUFFIX)) for name in disk.names(directory / FOLDER) if name.endswith(_SUFFIX)
+    ]
 
 
 def frames_of(records: bytes) -> tuple[list[bytes], int]:

@@ -9,9 +9,36 @@ A ciphertext's digest is safe, since every ciphertext holds a fresh nonce.
 a change, and absent otherwise; an intent and its outcome carry the same ``request``.
 """
 
+from hashlib import sha256
+from typing import Final
+from uuid import UUID
+
 import msgspec
 
+from keystead.core.ports import Used
+
 OK = "Success"
+
+CRYPTOGRAPHIC: Final = frozenset(
+    f"kms:{operation}"
+    for operation in (
+        "Decapsulate",
+        "Decrypt",
+        "DeriveSharedSecret",
+        "Encapsulate",
+        "Encrypt",
+        "GenerateDataKey",
+        "GenerateDataKeyPair",
+        "GenerateDataKeyPairWithoutPlaintext",
+        "GenerateDataKeyWithoutPlaintext",
+        "GenerateMac",
+        "ReEncrypt",
+        "Sign",
+        "Verify",
+        "VerifyMac",
+    )
+)
+"""The actions that use a key; to look at one, its public half included, is not to use it."""
 
 
 class Entry(msgspec.Struct, omit_defaults=True, gc=False):
@@ -54,3 +81,50 @@ _decoder = msgspec.json.Decoder(Entry)
 def decode(data: bytes) -> Entry:
     """An entry from its bytes; raises `msgspec.DecodeError` for anything else."""
     return _decoder.decode(data)
+
+
+class _Use(msgspec.Struct, gc=False):
+    """The members of an entry that say which key was used; reading only these is half the work."""
+
+    action: str = ""
+    from_key: str = ""
+    from_version: int = 0
+    key: str = ""
+    outcome: str = ""
+    principal: str = ""
+    request: str = ""
+    time: int = 0
+    version: int = 0
+
+
+_read_use = msgspec.json.Decoder(_Use).decode
+
+
+def uses(data: bytes) -> tuple[Used, ...]:
+    """The keys that an entry says were used: one, two for ReEncrypt, none for all that is not such a use."""
+    try:
+        entry = _read_use(data)
+    except msgspec.DecodeError:
+        return ()
+    action = entry.action
+    if entry.outcome != OK or action not in CRYPTOGRAPHIC:
+        return ()
+    used = ((entry.key, entry.version, entry.principal, action), entry.time, entry.request)
+    if not entry.from_key or (entry.from_key, entry.from_version) == (entry.key, entry.version):
+        return (used,)
+    source = ((entry.from_key, entry.from_version, entry.principal, action), entry.time, entry.request)
+    return (used, source)
+
+
+def moment(data: bytes) -> float:
+    """When an entry was made, in Unix seconds; 0 for what is none."""
+    try:
+        return _read_use(data).time / 1e6
+    except msgspec.DecodeError:
+        return 0.0
+
+
+def event_id(event: str) -> str:
+    """The id of an entry for those who expect a UUID: made from the log's origin and the entry's index."""
+    digest = sha256(b"keystead audit event\0" + event.encode()).digest()
+    return str(UUID(bytes=digest[:16], version=8))

@@ -1,0 +1,548 @@
+"""When each key was last used: an index beside each log, and the exact answer to whoever asks.
+
+The log is the truth. Beside it lies a small file (`usagebook`) with the number of entries that were taken in, and
+for each key, version, principal and operation how often and when last. Both are written in one transaction, so
+no crash parts them, and the file can be thrown away at any time: it is made again from the log.
+
+    index = Index(directory, disk=disk, books=books, find=find)   # the owner of a log keeps its index
+    log.follow(index)
+    Usages(root, disk=disk, books=books, find=find, moment=moment, origin=origin).last(key_arn)   # anybody
+
+**Keeping it.** `Index` follows a log. Nothing of it is on the way of a request but one list append for each
+commit: entries are taken in by a helper thread, from the very bytes that were committed, a few times a second. It
+takes little at a time and lets others run between. What it has missed (it was slow, or failed, or is new) it
+reads from the log's files. A failure costs nobody anything: the book is closed, opened anew, and read up.
+
+**Asking.** A use that was answered is durable in its log, even when no index has it yet. So `Usages` reads each
+log's book and then the log's entries after the book's position. A book remembers the place in the segments where
+those begin, which makes that a few kilobytes; without it, tiles and segments are read. Books far behind (more
+than `MOST_BEHIND` entries) are not waited for: the question is refused and can be asked again.
+
+**Whose book is it?** A log that was restored from a backup may find the book of its own future beside it. A book
+names the segment it ends in, by its random identity, and the last entry it has taken in, by its hash. One that
+matches neither is of another history and begins again.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, wait
+from contextlib import closing, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+from keystead.audit import checkpoint, segment
+from keystead.audit.damage import Damaged
+from keystead.audit.log import Committed
+from keystead.audit.reading import covered
+from keystead.audit.tiles import ENTRIES, FOLDER, read_bundle, read_file
+from keystead.core.disk import Disk, File
+from keystead.core.errors import AuditUnavailable
+from keystead.core.ports import LastUse, Use, Used
+from keystead.crypto.merkle import TILE_WIDTH, partial_width
+
+MOST_BEHIND: Final = 262_144  # entries that one question reads: half a second's work
+MOST_WAITING: Final = 16_384  # entries that wait for the helper; beyond, they are read from the disk later
+_TRANSACTION: Final = 65_536  # entries taken in at once when there is much to read up
+_SLICE: Final = 256  # entries between two pauses
+_ATTEMPTS: Final = 5
+_CLOSE_SECONDS: Final = 10.0
+
+Find = Callable[[bytes], Sequence[Used]]
+"""The uses of keys that an entry tells of."""
+
+
+class Place(NamedTuple):
+    """How far a book has got: ``position`` entries are in it."""
+
+    position: int = 0
+    mark: bytes = b""  # of the last of them
+    sequence: int = 0  # of the segment in which the next one will stand, and where; no identity: not known
+    identity: bytes = b""
+    offset: int = 0
+
+
+class Sum(NamedTuple):
+    """What is known of one key, version, principal and action."""
+
+    uses: int
+    first: int  # when, in microseconds
+    time: int  # of the last, in microseconds
+    entry: int  # index of the last
+    request: str  # of the last
+
+
+class Last(NamedTuple):
+    """The last use that a book or a log has of a key."""
+
+    entry: int
+    time: int
+    action: str
+    request: str
+
+
+Sums = Mapping[tuple[str, int, str, str], Sum]
+"""By key ARN, version, principal, action."""
+
+
+class BookError(Exception):
+    """A book could not be read or written; nothing of what was attempted has happened."""
+
+
+class BookDamaged(BookError):
+    """It never will be: the book must be made anew."""
+
+
+class Book(Protocol):
+    """Where the index of one log is kept. For one thread at a time; raises `BookError`."""
+
+    def place(self) -> Place:
+        """How far it has got."""
+        ...
+
+    def add(self, before: Place, after: Place, sums: Sums) -> None:
+        """Add uses and go on from one place to the next, in one transaction.
+
+        Raises `BookError` if it is at another place by now, and `BookDamaged` if it has been thrown away.
+        """
+        ...
+
+    def clear(self) -> None:
+        """Begin again, with nothing."""
+        ...
+
+    def last(self, key: str) -> tuple[Place, Last | None]:
+        """The newest use of a key, and the place it was as of."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class Books(Protocol):
+    """Where books are kept, by their log's directory."""
+
+    def open(self, log: Path) -> Book | None:
+        """The book of a log, if it has one."""
+        ...
+
+    def make(self, log: Path) -> Book:
+        """The book of a log, new where there is none."""
+        ...
+
+    def discard(self, log: Path) -> None:
+        """Throw a book away."""
+        ...
+
+
+class Index:
+    """Keeps the book of one log up to date; a `Follower`.
+
+    ``executor`` has one thread, shared with nobody who minds waiting; without one, the work is done inline.
+    ``pause`` lets other threads run. ``notice`` hears of a failure when it begins.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        disk: Disk,
+        books: Books,
+        find: Find,
+        executor: Executor | None = None,
+        pause: Callable[[], None] | None = None,
+        notice: Callable[[str], None] | None = None,
+    ) -> None:
+        self.trouble = ""  # what went wrong last; empty when nothing
+        self._directory = directory
+        self._disk = disk
+        self._books = books
+        self._find = find
+        self._executor = executor
+        self._pause = pause
+        self._notice = notice
+        self._heard: list[Committed] = []
+        self._waiting = 0
+        self._job: tuple[Future[None], Committed] | None = None  # and the last that the helper was given
+        self._stopping = False
+        # The helper's own.
+        self._book: Book | None = None
+        self._place = Place()
+
+    def heard(self, batch: Committed) -> None:
+        """Put entries aside for the helper."""
+        self._waiting += len(batch.entries)
+        if self._waiting > MOST_WAITING:
+            self._heard.clear()
+            self._waiting = len(batch.entries)
+        self._heard.append(batch)
+
+    def tend(self) -> None:
+        """Have the helper take in what was put aside."""
+        if self._job is not None:
+            if not self._job[0].done():
+                return
+            self._collect(*self._job)
+        if self._heard:
+            heard, self._heard, self._waiting = self._heard, [], 0
+            self._job = self._start(lambda: self._take(heard)), heard[-1]
+
+    def close(self) -> None:
+        """Take in the rest, unless there is too much of it, and let go of the book."""
+        self._stopping = True
+        if self._job is not None:
+            wait([self._job[0]], timeout=_CLOSE_SECONDS)
+        if self._job is None or self._job[0].done():
+            self._executor = None
+            self.tend()
+            self.tend()
+            self._close_book()
+
+    def catch_up(self) -> None:
+        """Take in what a checkpoint covers, of a log that nobody owns, and let go of the book; waits."""
+        try:
+            size = covered(self._disk, self._directory)
+        except (Damaged, OSError) as error:
+            self._fail(error)
+        else:
+            self.heard(Committed(size, [], 0, b"", 0))
+            self.tend()
+            self.close()
+
+    def stop(self) -> None:
+        """Let `catch_up` end early; any thread."""
+        self._stopping = True
+
+    def _start(self, work: Callable[[], None]) -> "Future[None]":
+        if self._executor is not None:
+            return self._executor.submit(work)
+        job: Future[None] = Future()
+        try:
+            work()
+            job.set_result(None)
+        except Exception as error:  # noqa: BLE001 - as an executor does
+            job.set_exception(error)
+        return job
+
+    def _collect(self, job: "Future[None]", end: Committed) -> None:
+        """Look how a job ended. After a failure the next one begins by reading up what this one has lost."""
+        self._job = None
+        error = job.exception()
+        if error is None:
+            self.trouble = ""
+            return
+        self._close_book()
+        if isinstance(error, BookDamaged):
+            with suppress(BookError):
+                self._books.discard(self._directory)
+        self._heard.insert(0, end._replace(first=end.end, entries=[]))
+        self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Say what goes wrong, once until it goes well again."""
+        trouble = f"the usage index of {self._directory} cannot be kept: {type(error).__name__}: {error}"
+        if not self.trouble and self._notice is not None:
+            self._notice(trouble)
+        self.trouble = trouble
+
+    # --- on the helper's thread ----------------------------------------------------------------------------
+
+    def _take(self, heard: list[Committed]) -> None:
+        """Bring the book up to the end of what was heard."""
+        if self._book is None:
+            self._open()
+        tally = _Tally(self._find, self._place)
+        if tally.position < heard[0].first and not self._read_up(tally, heard[0].first):
+            return
+        since = 0
+        for batch in heard:
+            tally.take(batch.first, batch.entries)
+            since += len(batch.entries)
+            if since >= _SLICE:
+                since = 0
+                self._rest()
+        end = heard[-1]
+        self._save(tally, end.sequence, end.identity, end.offset)
+
+    def _open(self) -> None:
+        """Open the book; one of another history, such as the future of a restored log, begins again."""
+        book = self._books.make(self._directory)
+        try:
+            place = book.place()
+            if not _fits(self._disk, self._directory, place):
+                book.clear()
+                place = Place()
+        except BaseException:
+            book.close()
+            raise
+        self._book, self._place = book, place
+
+    def _close_book(self) -> None:
+        book, self._book = self._book, None
+        if book is not None:
+            book.close()
+
+    def _read_up(self, tally: "_Tally", until: int) -> bool:
+        """Take in committed entries from the log's files; whether it got there before it was told to stop."""
+        for first, entries in _entries(self._disk, self._directory, tally.position, until):
+            tally.take(first, entries)
+            if tally.position < until and (self._stopping or tally.taken >= _TRANSACTION):
+                self._save(tally)
+                if self._stopping:
+                    return False
+            self._rest()
+        return True
+
+    def _save(self, tally: "_Tally", sequence: int = 0, identity: bytes = b"", offset: int = 0) -> None:
+        """Write down what was added up, and how far that goes."""
+        place = Place(tally.position, tally.mark, sequence, identity, offset)
+        if self._book is not None and place != self._place:
+            self._book.add(self._place, place, tally.sums())
+            self._place = place
+            tally.clear()
+
+    def _rest(self) -> None:
+        if self._pause is not None:
+            self._pause()
+
+
+class Usages:
+    """`keystead.core.ports.Usage` over the logs in a directory, those without an owner included.
+
+    ``moment`` is an entry's time; ``origin`` is what the logs' origins begin with.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        disk: Disk,
+        books: Books,
+        find: Find,
+        moment: Callable[[bytes], float],
+        origin: str,
+        most_behind: int = MOST_BEHIND,
+    ) -> None:
+        self._root = root
+        self._disk = disk
+        self._books = books
+        self._find = find
+        self._moment = moment
+        self._origin = origin
+        self._most_behind = most_behind
+        self._began: dict[str, float] = {}  # by log: the time of its first entry
+
+    def last(self, key_arn: str) -> LastUse:
+        """The newest use of a key in all logs; within one the order of the log says which is the newest."""
+        best: tuple[Last, str] | None = None
+        try:
+            logs = [name for name in self._disk.names(self._root) if self._is_log(name)]
+            for name in logs:
+                found = self._look(name, key_arn)
+                if found is not None and (best is None or found.time > best[0].time):
+                    best = found, name
+            since = min(filter(None, map(self._beginning, logs)), default=0.0)
+        except (OSError, Damaged) as error:
+            raise AuditUnavailable(f"the audit logs cannot be read: {error}") from None
+        if best is None:
+            return LastUse(since, None)
+        use, name = best
+        event = f"{self._origin}/{name}/{use.entry}"
+        return LastUse(since, Use(use.action, use.time / 1e6, use.request, event))
+
+    def _is_log(self, name: str) -> bool:
+        """Whether it is a log that has begun: its first checkpoint, of nothing, comes before its first entry."""
+        names = self._disk.names(self._root / name)
+        return checkpoint.FILE in names or FOLDER in names
+
+    def _beginning(self, name: str) -> float:
+        began = self._began.get(name)
+        if began is None:
+            directory = self._root / name
+            size = covered(self._disk, directory)
+            if not size:
+                return 0.0
+            began = self._moment(_entry(self._disk, directory, 0, size))
+            self._began[name] = began
+        return began
+
+    def _look(self, name: str, key: str) -> Last | None:
+        """The newest use in one log; again when a checkpoint overtakes it, since segments go then."""
+        directory = self._root / name
+        for attempt in range(_ATTEMPTS):
+            place, last = self._ask_book(directory, key)
+            size = covered(self._disk, directory)
+            known = _is_there(self._disk, directory, place)  # where the entries after the book's begin
+            try:
+                if not _fits(self._disk, directory, place):
+                    place, last = Place(), None
+                for number, entry in self._tail(name, place, size, key, known=known):
+                    for row, time, request in self._find(entry):
+                        if row[0] == key:
+                            last = Last(number, time, row[3], request)
+            except (Damaged, FileNotFoundError):
+                if attempt == _ATTEMPTS - 1 or not (known or covered(self._disk, directory) != size):
+                    raise
+                continue
+            if _is_there(self._disk, directory, place) if known else covered(self._disk, directory) == size:
+                return last
+        raise AuditUnavailable(f"the audit log {name} goes on too fast to be read: try again")
+
+    def _ask_book(self, directory: Path, key: str) -> tuple[Place, Last | None]:
+        """What the book says; one that says nothing is its keeper's to mend."""
+        with suppress(BookError):
+            book = self._books.open(directory)
+            if book is not None:
+                with closing(book):
+                    return book.last(key)
+        return Place(), None
+
+    def _tail(
+        self, name: str, place: Place, size: int, key: str, *, known: bool
+    ) -> Iterator[tuple[int, bytes]]:
+        """The entries after a book's place that hold the key's ARN."""
+        directory, holding = self._root / name, key.encode()
+        if known:
+            yield from _beyond(self._disk, directory, place, holding)
+            return
+        if size - place.position > self._most_behind:
+            raise AuditUnavailable(
+                f"the last use of keys is still being read from the audit log {name} "
+                f"({place.position:,} of {size:,} entries): try again later"
+            )
+        for index in range(place.position // TILE_WIDTH, -(-size // TILE_WIDTH)):
+            width = partial_width(size, 0, index)
+            if holding in read_file(self._disk, directory, ENTRIES, index, width)[1]:
+                for place_in, frame in enumerate(read_bundle(self._disk, directory, index, width)[1]):
+                    number = index * TILE_WIDTH + place_in
+                    if number >= place.position and holding in frame:
+                        yield number, frame[2:]
+        yield from _beyond(self._disk, directory, Place(max(place.position, size)), holding)
+
+
+class _Row:
+    """A `Sum` that grows."""
+
+    __slots__ = ("count", "entry", "first", "request", "time")
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.count = self.time = self.entry = 0
+        self.request = ""
+
+
+class _Tally:
+    """Adds up the uses that entries tell of, from a place in the log on."""
+
+    def __init__(self, find: Find, place: Place) -> None:
+        self.position = place.position
+        self.mark = place.mark
+        self.taken = 0
+        self._find = find
+        self._rows: dict[tuple[str, int, str, str], _Row] = {}
+
+    def take(self, first: int, entries: Sequence[bytes]) -> None:
+        """Add entries, the first of which has that number; those before the position are in already."""
+        rows, find = self._rows, self._find
+        new = entries[max(0, self.position - first) :]
+        if not new:
+            return
+        self.taken += len(new)
+        for number, entry in enumerate(new, self.position):
+            for key, time, request in find(entry):
+                row = rows.get(key)
+                if row is None:
+                    row = rows[key] = _Row(time)
+                row.count += 1
+                row.time, row.entry, row.request = time, number, request
+        self.position += len(new)
+        self.mark = _mark(new[-1])
+
+    def sums(self) -> Sums:
+        """What was added up."""
+        return {
+            key: Sum(row.count, row.first, row.time, row.entry, row.request)
+            for key, row in self._rows.items()
+        }
+
+    def clear(self) -> None:
+        """Go on from here with nothing added up."""
+        self._rows.clear()
+        self.taken = 0
+
+
+def _mark(entry: bytes) -> bytes:
+    """What tells an entry from every other: all have a request id or a time."""
+    return sha256(entry).digest()[:16]
+
+
+def _is_there(disk: Disk, directory: Path, place: Place) -> bool:
+    """Whether the segment in which a book ends is there and lives the same life."""
+    if not place.identity:
+        return False
+    with suppress(FileNotFoundError), closing(_open_segment(disk, directory, place.sequence)) as file:
+        return segment.identity_of(file) == place.identity
+    return False
+
+
+def _fits(disk: Disk, directory: Path, place: Place) -> bool:
+    """Whether a book is of this log and its present history."""
+    if place.position == 0 or _is_there(disk, directory, place):
+        return True
+    size = covered(disk, directory)
+    return place.position <= size and _mark(_entry(disk, directory, place.position - 1, size)) == place.mark
+
+
+def _entry(disk: Disk, directory: Path, number: int, size: int) -> bytes:
+    """One entry under the checkpoint."""
+    index, place = divmod(number, TILE_WIDTH)
+    return read_bundle(disk, directory, index, partial_width(size, 0, index))[1][place][2:]
+
+
+def _entries(disk: Disk, directory: Path, start: int, stop: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Committed entries, some at a time, from the tiles, and from the segments where no checkpoint is yet."""
+    size = covered(disk, directory)
+    while start < min(size, stop):
+        index, place = divmod(start, TILE_WIDTH)
+        frames = read_bundle(disk, directory, index, partial_width(size, 0, index))[1]
+        entries = [frame[2:] for frame in frames[place : place + stop - start]]
+        yield start, entries
+        start += len(entries)
+    if start < stop:
+        found = [entry for number, entry in _beyond(disk, directory, Place(start), b"") if number < stop]
+        if len(found) < stop - start:
+            raise Damaged(start, segment.FOLDER, "a newer checkpoint has taken the segments away")
+        yield start, found
+
+
+def _open_segment(disk: Disk, directory: Path, sequence: int) -> File:
+    return disk.open(directory / segment.FOLDER / segment.file_name(sequence))
+
+
+def _beyond(disk: Disk, directory: Path, place: Place, holding: bytes) -> list[tuple[int, bytes]]:
+    """The entries from a place on that hold some bytes, from the segments alone, with their numbers.
+
+    Where two segments have the same index the later one is right (`segment`).
+    """
+    found: list[tuple[int, bytes]] = []
+    reached = place.position
+    for sequence in segment.sequences(disk, directory):
+        if sequence < place.sequence:
+            continue
+        name = segment.file_name(sequence)
+        begins = place.offset if sequence == place.sequence else segment.HEADER_BYTES
+        with closing(_open_segment(disk, directory, sequence)) as file:
+            for batch in segment.batches_from(file, segment.identity_of(file), begins, name):
+                if batch.first > reached:
+                    raise Damaged(reached, f"{segment.FOLDER}/{name}", "the records before it are missing")
+                while found and found[-1][0] >= batch.first:
+                    found.pop()
+                reached = batch.end
+                if reached > place.position and holding in batch.records:
+                    frames = segment.frames_of(batch.records)[0]
+                    found += [
+                        (number, frame[2:])
+                        for number, frame in enumerate(frames, batch.first)
+                        if number >= place.position and holding in frame
+                    ]
+    return found

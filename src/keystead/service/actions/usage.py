@@ -1,0 +1,13 @@
+"""When a key was last used, by the audit."""
+
+from keystead.core.key import Event
+from keystead.service import commands as c
+from keystead.service.desk import Desk
+from keystead.service.results import LastUsage
+
+
+def get_key_last_usage(command: c.GetKeyLastUsage, desk: Desk) -> LastUsage:
+    """The last successful cryptographic operation with a key, in whatever state the key is."""
+    key = desk.key(command.key, Event.READ, "kms:GetKeyLastUsage")
+    found = desk.usage.last(key.arn)
+    return LastUsage(key, found.use, max(found.since, key.created))

@@ -1,0 +1,832 @@
+"""The usage index: exact whatever happens to it, to its keeper or to the log, and never in the way."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from keystead.audit import usage, usagebook
+from keystead.audit.damage import Damaged
+from keystead.audit.log import Log
+from keystead.audit.usage import BookDamaged, BookError, Books, Index, Last, Place, Sum, Usages
+from keystead.audit.usagebook import FILE, SqliteBooks
+from keystead.core.errors import AuditUnavailable
+from keystead.core.ports import LastUse, Use, Used
+from keystead.testing.audit import AuditBench
+from keystead.testing.disk import Killed, MemoryDisk
+from keystead.testing.usage import MemoryBooks
+
+KEYS = ("key-a", "key-b", "key-c")
+LOGS = ("w0", "w1")
+
+
+def record(key: str, time: int, version: int = 1, principal: str = "p", action: str = "kms:Sign") -> bytes:
+    """An entry as the tests write it; its request is its time."""
+    return json.dumps([key, version, principal, action, time]).encode()
+
+
+def find(entry: bytes) -> tuple[Used, ...]:
+    """The use that an entry tells of; the log's own notices tell of none."""
+    if not entry.startswith(b'["key'):
+        return ()
+    key, version, principal, action, time = json.loads(entry)
+    return (((key, version, principal, action), time, f"r{time}"),)
+
+
+def moment(entry: bytes) -> float:
+    """The time of an entry."""
+    found = find(entry)
+    return found[0][1] / 1e6 if found else 0.0
+
+
+class House:
+    """Some logs with their indexes, and what a naive reader knows of them."""
+
+    def __init__(self, seed: int = 0, books: Books | None = None, segment_bytes: int = 1 << 15) -> None:
+        self.bench = AuditBench(seed, segment_bytes=segment_bytes)
+        self.books = books if books is not None else MemoryBooks()
+        self.logs: dict[str, Log] = {}
+        self.indexes: dict[str, Index] = {}
+        self.notices: list[str] = []
+        self.time = 0
+        self.history: dict[str, list[bytes]] = {}
+
+    def start(self, name: str = "w0") -> Log:
+        """Open a log and let its index follow."""
+        log = self.logs[name] = self.bench.open(name)
+        self.follow(name)
+        return log
+
+    def follow(self, name: str = "w0", executor: ThreadPoolExecutor | None = None) -> Index:
+        """A new index of an open log."""
+        index = self.indexes[name] = Index(
+            self.bench.root / name,
+            disk=self.bench.disk,
+            books=self.books,
+            find=find,
+            executor=executor,
+            pause=(lambda: None) if executor else None,
+            notice=self.notices.append,
+        )
+        self.logs[name].follow(index)
+        return index
+
+    def use(self, *keys: str, name: str = "w0") -> None:
+        """Commit a use of each key."""
+        for key in keys:
+            self.time += 1
+            self.logs[name].append(record(key, self.time))
+        self.logs[name].commit()
+
+    def publish(self, name: str = "w0") -> None:
+        """Let a checkpoint cover everything."""
+        for _ in range(3):
+            self.bench.later()
+            self.logs[name].tend()
+
+    def usages(self, **options: int) -> Usages:
+        """Somebody who asks, with nothing remembered."""
+        return Usages(
+            self.bench.root,
+            disk=self.bench.disk,
+            books=self.books,
+            find=find,
+            moment=moment,
+            origin="keystead-test",
+            **options,
+        )
+
+    def last(self, key: str) -> Use | None:
+        """The last use of a key."""
+        return self.usages().last(key).use
+
+    def expected(self, key: str) -> Use | None:
+        """The same, by reading all logs from their beginnings."""
+        best: tuple[int, Use] | None = None
+        for name, log in self.logs.items():
+            for number, entry in enumerate(log.entries(0, log.size)):
+                for row, time, request in find(entry):
+                    if row[0] == key and (best is None or time > best[0]):
+                        best = time, Use(row[3], time / 1e6, request, f"keystead-test/{name}/{number}")
+        return best[1] if best else None
+
+    def check(self) -> None:
+        """Everything that is said is true."""
+        for key in KEYS:
+            assert self.last(key) == self.expected(key)
+
+    def rows(self, name: str = "w0") -> dict[tuple[str, int, str, str], Sum]:
+        """What the book of a log holds."""
+        assert isinstance(self.books, MemoryBooks)
+        return self.books.pages[self.bench.root / name].uses
+
+    def position(self, name: str = "w0") -> int:
+        """How far the book of a log has got."""
+        assert isinstance(self.books, MemoryBooks)
+        return self.books.pages[self.bench.root / name].place.position
+
+
+# --- what is said ----------------------------------------------------------------------------------------
+
+
+def test_a_use_is_known_before_any_index_has_it() -> None:
+    """What is committed is told at once, from the segments, with the entry's own words."""
+    house = House()
+    house.start()
+    assert house.last("key-a") is None
+    house.use("key-a", "key-b")
+    assert house.usages().last("key-a").use == Use("kms:Sign", 1e-6, "r1", "keystead-test/w0/0")
+    assert house.last("key-b") == Use("kms:Sign", 2e-6, "r2", "keystead-test/w0/1")
+    assert house.last("key-c") is None
+
+
+def test_a_place_without_logs_knows_of_nothing() -> None:
+    """An instance that has never written anything has no last use and no beginning."""
+    house = House()
+    assert house.usages().last("key-a") == LastUse(0.0, None)
+    house.bench.disk.mkdir(house.bench.root)
+    house.bench.disk.mkdir(house.bench.root / "w0")  # a log that is just being made
+    assert house.usages().last("key-a") == LastUse(0.0, None)
+
+
+def test_a_log_that_has_lost_its_checkpoint_is_not_passed_over() -> None:
+    """Entries under no checkpoint cannot be read, and a use may be among them: the question is refused."""
+    house = House()
+    house.start()
+    house.use("key-a")
+    house.publish()
+    house.bench.disk.remove(house.bench.directory / "checkpoint")
+    with pytest.raises(AuditUnavailable, match="checkpoint"):
+        house.last("key-a")
+
+
+def test_tracking_began_with_the_oldest_entry_under_a_checkpoint() -> None:
+    """The first entry of all logs says since when uses are on record; it is looked up once."""
+    house = House()
+    asked = house.usages()
+    house.start("w0")
+    house.start("w1")
+    house.use("key-a", name="w1")
+    assert asked.last("key-a").since == 0.0
+    house.publish("w1")
+    house.use("key-a")
+    house.publish("w0")
+    assert [asked.last("key-a").since for _ in range(2)] == [1e-6, 1e-6]
+
+
+def test_the_newest_of_several_logs_counts_also_of_one_without_an_owner() -> None:
+    """A key's last use may be in the log of a process that is no more."""
+    house = House()
+    for name in LOGS:
+        house.start(name)
+    house.use("key-a", name="w0")
+    house.use("key-a", "key-b", name="w1")
+    house.logs["w1"].close()
+    house.use("key-b", name="w0")
+    assert house.last("key-a") == Use("kms:Sign", 2e-6, "r2", "keystead-test/w1/0")
+    assert house.last("key-b") == Use("kms:Sign", 4e-6, "r4", "keystead-test/w0/1")
+    house.check()
+
+
+def test_uses_are_counted_by_version_principal_and_action() -> None:
+    """The book has one row for each, with how often, when first and when last."""
+    house = House()
+    log = house.start()
+    for time, row in enumerate(
+        [("key-a", 1, "p", "kms:Sign"), ("key-a", 2, "p", "kms:Sign"), ("key-a", 1, "q", "kms:Sign")] * 2, 1
+    ):
+        log.append(record(row[0], time, *row[1:]))
+        log.commit()
+        house.publish()
+    house.publish()
+    assert house.rows() == {
+        ("key-a", 1, "p", "kms:Sign"): Sum(2, 1, 4, 3, "r4"),
+        ("key-a", 2, "p", "kms:Sign"): Sum(2, 2, 5, 4, "r5"),
+        ("key-a", 1, "q", "kms:Sign"): Sum(2, 3, 6, 5, "r6"),
+    }
+    assert house.last("key-a") == Use("kms:Sign", 6e-6, "r6", "keystead-test/w0/5")
+
+
+def test_a_key_that_is_only_named_was_not_used() -> None:
+    """An entry that holds the ARN, or of which it is a part, is no use of that key."""
+    house = House()
+    house.start()
+    house.use("key-a", "key-ab")
+    assert house.last("key-a") == Use("kms:Sign", 1e-6, "r1", "keystead-test/w0/0")
+
+
+def test_an_entry_that_was_refused_is_never_counted() -> None:
+    """A batch that the disk refused is not in the index, and the notice of it does no harm."""
+    house = House()
+    log = house.start()
+    house.use("key-a")
+    house.publish()
+    house.bench.stop_disk()
+    log.append(record("key-b", 99))
+    with pytest.raises(AuditUnavailable):
+        log.commit()
+    house.bench.mend_disk()
+    house.publish()
+    house.use("key-c")
+    house.publish()
+    assert house.last("key-b") is None
+    assert house.position() == log.size == 3
+    house.check()
+
+
+# --- histories -------------------------------------------------------------------------------------------
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("use"), st.sampled_from(LOGS), st.lists(st.sampled_from(KEYS), min_size=1, max_size=4)
+        ),
+        st.tuples(st.just("many"), st.sampled_from(LOGS), st.sampled_from(KEYS)),
+        st.tuples(
+            st.sampled_from(("tend", "publish", "restart", "kill", "lose", "rewind")), st.sampled_from(LOGS)
+        ),
+        st.tuples(st.just("fail"), st.sampled_from(("make", "place", "add", "added", "clear", "last"))),
+    ),
+    max_size=25,
+)
+
+
+@given(steps, st.integers(0, 1000))
+def test_what_is_said_is_what_the_logs_say(history: list[tuple[object, ...]], seed: int) -> None:
+    """Whatever was used, restarted, killed, lost or failed in between, the answer is that of a naive reader."""
+    house = House(seed)
+    books = house.books
+    assert isinstance(books, MemoryBooks)
+    for name in LOGS:
+        house.start(name)
+
+    def failing(at: object) -> Callable[[str], None]:
+        def step(now: str) -> None:
+            if now == at:
+                books.step = lambda _: None
+                raise (BookDamaged if seed % 2 else BookError)(f"at {now}")
+
+        return step
+
+    def restart(name: str) -> None:
+        house.logs[name].close()
+        house.start(name)
+
+    def kill(name: str) -> None:
+        house.logs[name]._lock.close()  # its owner is no more
+        house.start(name)
+
+    def rewind(name: str) -> None:
+        page = books.pages.get(house.bench.root / name)
+        if page is not None and page.place.position:
+            page.place = page.place._replace(mark=b"of another history", identity=b"")
+
+    deeds: dict[str, Callable[..., object]] = {
+        "fail": lambda at: setattr(books, "step", failing(at)),
+        "use": lambda name, keys: house.use(*keys, name=name),
+        "many": lambda name, key: house.use(*[key] * 300, name=name),
+        "tend": lambda name: house.logs[name].tend(),
+        "publish": house.publish,
+        "restart": restart,
+        "kill": kill,
+        "lose": lambda name: books.pages.pop(house.bench.root / name, None),
+        "rewind": rewind,
+    }
+    for what, *rest in history:
+        deeds[str(what)](*rest)
+        house.check()
+    for name in LOGS:
+        for _ in range(3):
+            house.publish(name)
+        assert house.position(name) == house.logs[name].size
+    house.check()
+
+
+def history(log: Log) -> dict[str, int]:
+    """How often each key was used, by the log."""
+    counted: dict[str, int] = {}
+    for entry in log.entries(0, log.size):
+        for row, _, _ in find(entry):
+            counted[row[0]] = counted.get(row[0], 0) + 1
+    return counted
+
+
+@pytest.mark.parametrize("at", ["make", "place", "add", "added"])
+@pytest.mark.parametrize("turn", range(6))
+def test_a_kill_at_any_step_counts_nothing_twice(at: str, turn: int) -> None:
+    """Position and counts are one: whoever goes on after a kill neither misses nor repeats an entry."""
+    house = House()
+    books = house.books
+    assert isinstance(books, MemoryBooks)
+    left = turn
+
+    def step(now: str) -> None:
+        nonlocal left
+        if now == at:
+            left -= 1
+            if left < 0:
+                raise Killed
+
+    house.start()
+    books.step = step
+    try:
+        for _ in range(4):
+            house.use("key-a", "key-b", "key-a")
+            house.publish()
+    except Killed:
+        assert left < 0
+    books.step = lambda _: None
+    house.logs["w0"]._lock.close()
+    log = house.start()
+    house.use("key-c")
+    house.publish()
+    house.publish()
+    assert {row[0]: total.uses for row, total in house.rows().items()} == history(log)
+    house.check()
+
+
+def test_a_book_of_a_future_that_was_undone_begins_again() -> None:
+    """A log restored from a backup goes on differently; nothing of the lost history is told or counted."""
+    house = House()
+    house.start()
+    house.use("key-a")
+    house.publish()
+    house.logs["w0"].close()
+    old = {path: house.bench.disk.read(path) for path in house.bench.disk.files()}
+    house.start()
+    house.use("key-b", "key-b")
+    house.logs["w0"].close()
+    assert house.last("key-b") is not None
+
+    disk = house.bench.disk = MemoryDisk(1)
+    for path, data in old.items():
+        for folder in [*reversed(path.parents)][1:]:
+            disk.mkdir(folder)
+        disk.create(path).write(data, 0)
+    assert house.last("key-b") is None
+    house.start()
+    house.use("key-c")
+    assert house.last("key-b") is None
+    house.use("key-a")
+    house.publish()
+    house.publish()
+    assert sorted(row[0] for row in house.rows()) == ["key-a", "key-c"]
+    house.check()
+
+
+# --- keeping up ------------------------------------------------------------------------------------------
+
+
+def test_an_index_that_is_new_reads_up_in_bounded_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of many entries gets its index piece by piece, each with its position."""
+    house = House(segment_bytes=1 << 17)
+    house.logs["w0"] = log = house.bench.open()
+    for _ in range(9):
+        house.use(*["key-a", "key-b"] * 128)
+    log.close()
+    monkeypatch.setattr(usage, "_TRANSACTION", 600)
+    positions = []
+    books = house.books
+    assert isinstance(books, MemoryBooks)
+    books.step = lambda now: positions.append(house.position()) if now == "added" else None
+    house.start()
+    house.publish()
+    assert positions == [768, 1536, 2304]
+    assert house.rows()["key-b", 1, "p", "kms:Sign"].uses == 1152
+    house.check()
+
+
+def test_what_no_checkpoint_covers_is_read_up_from_the_segments() -> None:
+    """A failure loses what was heard; the next time it is read from the disk, wherever it is by then."""
+    house = House()
+    log = house.start()
+    house.use("key-a")
+    log.tend()
+    assert isinstance(house.books, MemoryBooks)
+
+    def step(now: str) -> None:
+        if now == "add":
+            raise BookError("the disk is full")
+
+    house.books.step = step
+    house.use("key-b")
+    log.tend()
+    log.tend()
+    assert house.notices == [
+        f"the usage index of {house.bench.directory} cannot be kept: BookError: the disk is full"
+    ]
+    assert house.indexes["w0"].trouble == house.notices[0]
+    log.tend()
+    assert len(house.notices) == 1
+    house.books.step = lambda _: None
+    log.tend()
+    log.tend()
+    assert house.position() == log.size == 2 > log.signed
+    assert house.indexes["w0"].trouble == ""
+    house.check()
+
+
+def test_a_helper_that_is_slow_is_not_sent_more_than_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a number of entries they are let go, and read from the disk when their turn comes."""
+    monkeypatch.setattr(usage, "MOST_WAITING", 5)
+    house = House()
+    log = house.start()
+    for _ in range(4):
+        house.use("key-a", "key-b")
+    assert house.indexes["w0"]._waiting <= 5
+    log.tend()
+    log.tend()
+    assert house.position() == log.size == 8
+    house.check()
+
+
+def test_a_helper_works_on_its_own_thread_and_is_waited_for_at_the_end() -> None:
+    """The log's thread never takes entries in itself while it works; a close leaves nothing out."""
+    house = House()
+    with ThreadPoolExecutor(1) as executor:
+        log = house.logs["w0"] = house.bench.open()
+        house.follow("w0", executor)
+        for _ in range(50):
+            house.use(*["key-a"] * 20)
+            log.tend()
+        log.close()
+    assert house.position() == log.size == 1000
+    assert house.rows() == {("key-a", 1, "p", "kms:Sign"): Sum(1000, 1, 1000, 999, "r1000")}
+
+
+def test_a_helper_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A close does not wait for ever, and does not touch the book that somebody else is using."""
+    monkeypatch.setattr(usage, "_CLOSE_SECONDS", 0.01)
+    house = House()
+    log = house.logs["w0"] = house.bench.open()
+
+    class Stuck(ThreadPoolExecutor):
+        """Takes work and never does it."""
+
+        @override
+        def submit(self, *_: object, **__: object) -> Future[Any]:
+            return Future()
+
+    with Stuck(1) as executor:
+        house.follow("w0", executor)
+        house.use("key-a")
+        log.tend()
+        log.close()
+    assert house.last("key-a") == Use("kms:Sign", 1e-6, "r1", "keystead-test/w0/0")
+
+
+def test_an_index_is_told_to_stop_in_the_middle_and_goes_on_later() -> None:
+    """What was taken in stays, with its position."""
+    house = House()
+    house.logs["w0"] = log = house.bench.open()
+    house.use(*["key-a"] * 600)
+    log.close()
+    index = Index(house.bench.directory, disk=house.bench.disk, books=house.books, find=find)
+    index.stop()
+    index.catch_up()
+    assert house.position() == 256
+    again = Index(house.bench.directory, disk=house.bench.disk, books=house.books, find=find)
+    again.catch_up()
+    assert house.position() == 600
+    assert house.rows()["key-a", 1, "p", "kms:Sign"].uses == 600
+
+
+def test_what_is_no_log_gets_no_index() -> None:
+    """Without a checkpoint there is nothing to take in: that is noticed, and no more."""
+    house = House()
+    notices: list[str] = []
+    index = Index(
+        house.bench.directory, disk=house.bench.disk, books=house.books, find=find, notice=notices.append
+    )
+    index.catch_up()
+    assert len(notices) == 1
+    silent = Index(house.bench.directory, disk=house.bench.disk, books=house.books, find=find)
+    silent.catch_up()
+    assert silent.trouble == notices[0]
+
+
+# --- asking, while much goes on --------------------------------------------------------------------------
+
+
+def test_an_index_far_behind_is_not_waited_for() -> None:
+    """A question that would take too long is refused, and answered when the index has caught up."""
+    house = House()
+    house.logs["w0"] = log = house.bench.open()
+    house.use(*["key-a"] * 600)
+    log.close()
+    few = house.usages(most_behind=500)
+    with pytest.raises(
+        AuditUnavailable, match=r"still being read from the audit log w0 \(0 of 600 entries\)"
+    ):
+        few.last("key-a")
+    house.start()
+    house.publish()
+    assert few.last("key-a").use == Use("kms:Sign", 600e-6, "r600", "keystead-test/w0/599")
+
+
+class Overtaken(MemoryDisk):
+    """A disk on which something happens at a certain moment of somebody's look."""
+
+    def __init__(self, disk: MemoryDisk, moments: Iterator[tuple[str, Callable[[], None]]]) -> None:
+        self.__dict__.update(disk.__dict__)
+        self._moments = moments
+        self._next = next(moments, None)
+
+    def _at(self, path: Path) -> None:
+        if self._next is not None and path.name.endswith(self._next[0]):
+            happen, self._next = self._next[1], next(self._moments, None)
+            happen()
+
+    @override
+    def read(self, path: Path) -> bytes:
+        """Read, after what happens then."""
+        data = super().read(path)
+        self._at(path)
+        return data
+
+    @override
+    def names(self, path: Path) -> list[str]:
+        """List, before what happens then."""
+        found = super().names(path)
+        self._at(path)
+        return found
+
+
+def ask(house: House, *moments: tuple[str, Callable[[], None]]) -> Use | None:
+    """Ask for key-a with things happening meanwhile, in this order, after certain files were looked at."""
+    usages = house.usages()
+    usages._disk = Overtaken(house.bench.disk, iter(moments))
+    return usages.last("key-a").use
+
+
+def test_a_checkpoint_that_overtakes_a_look_makes_it_look_again() -> None:
+    """Segments that go while somebody reads them are read from the tiles instead."""
+    for known in (True, False):
+        for moment_name in ("checkpoint", "wal"):
+            house = House()
+            house.start()
+            house.use("key-b")
+            if known:
+                house.logs["w0"].tend()
+            house.use("key-a")
+            found = ask(house, (moment_name, house.logs["w0"].close))
+            assert found == Use("kms:Sign", 2e-6, "r2", "keystead-test/w0/1")
+
+
+def test_a_log_that_is_always_ahead_is_given_up() -> None:
+    """Whoever cannot get a consistent look says so rather than something that may be wrong."""
+    house = House()
+    house.logs["w0"] = house.bench.open()
+    house.use("key-b")
+
+    def go_on() -> None:
+        house.use("key-b")
+        house.publish()
+
+    with pytest.raises(AuditUnavailable, match="goes on too fast"):
+        ask(house, *[("checkpoint", go_on)] * 20)
+
+
+def test_a_log_without_its_segments_or_tiles_is_refused() -> None:
+    """Damage is told, not passed over: a use may be in what is missing."""
+    house = House()
+    house.start()
+    house.use("key-a")
+    house.logs["w0"].close()
+    path = next(path for path in house.bench.disk.files() if "entries" in path.parts)
+    house.books.discard(house.bench.directory)
+    house.bench.disk.damage(path, b"")
+    with pytest.raises(AuditUnavailable, match="cannot be read"):
+        house.usages().last("key-a")
+
+
+def test_records_missing_between_segments_are_damage() -> None:
+    """A segment that begins beyond what was reached tells that one has gone."""
+    house = House(segment_bytes=1 << 14)
+    house.start()
+    disk = house.bench.disk
+    while len(disk.names(house.bench.directory / "wal")) < 3 or house.logs["w0"].size < 400:
+        house.use("key-a", "key-b", "key-a", "key-b")
+    first = disk.names(house.bench.directory / "wal")[0]
+    disk.remove(house.bench.directory / "wal" / first)
+    with pytest.raises(Damaged, match="missing"):
+        usage._beyond(disk, house.bench.directory, Place(), b"key-a")
+
+
+def test_segments_that_end_too_early_are_not_taken_for_all() -> None:
+    """Entries that are committed and stand nowhere have just gone into tiles, or are lost: try again."""
+    house = House()
+    house.start()
+    house.use("key-a")
+    with pytest.raises(Damaged, match="taken the segments away"):
+        list(usage._entries(house.bench.disk, house.bench.directory, 0, 2))
+
+
+def test_a_segment_that_is_missing_for_good_is_told_in_the_end() -> None:
+    """A book that ends in a segment is read on from there, or not at all."""
+    house = House(segment_bytes=1 << 14)
+    house.start()
+    house.use("key-a")
+    house.logs["w0"].tend()
+    disk = house.bench.disk
+    usages = house.usages()
+
+    class Without(Overtaken):
+        """A disk on which a segment goes as soon as it was looked at."""
+
+        @override
+        def names(self, path: Path) -> list[str]:
+            """List what follows only."""
+            found = super().names(path)
+            return ["0000000000000099.seg"] if path.name == "wal" else found
+
+    usages._disk = Without(disk, iter(()))
+    with pytest.raises(AuditUnavailable, match="cannot be read"):
+        usages.last("key-a")
+
+
+def test_of_two_segments_with_the_same_index_the_later_is_right() -> None:
+    """A batch that was refused and survived in its segment is superseded by what came after it."""
+    house = House()
+    log = house.start()
+    house.use("key-a")
+    segment = log._current
+    offset = log._offset
+    house.bench.stop_disk()
+    log.append(record("key-b", 9))
+    with pytest.raises(AuditUnavailable):
+        log.commit()
+    house.bench.mend_disk()
+    # As if the sync had failed and the bytes had arrived nevertheless.
+    from keystead.audit import segment as segments  # noqa: PLC0415
+
+    refused = record("key-b", 9)
+    segment.file.write(segments.encode(segment, 1, [len(refused).to_bytes(2, "big") + refused]), offset)
+    house.bench.later()
+    log.tend()
+    house.use("key-c")
+    assert [number for number, _ in usage._beyond(house.bench.disk, house.bench.directory, Place(), b"")] == [
+        0,
+        1,
+        2,
+    ]
+    assert house.last("key-b") is None
+    house.check()
+
+
+# --- the books -------------------------------------------------------------------------------------------
+
+ROW = ("key-a", 1, "p", "kms:Sign")
+THERE = Place(5, b"mark", 7, b"identity", 64)
+
+
+class BooksContract:
+    """What every kind of book promises."""
+
+    def test_there_is_none_until_one_is_made(self, books: Books, tmp_path: Path) -> None:
+        """Whoever only asks makes no book."""
+        assert books.open(tmp_path) is None
+        book = books.make(tmp_path)
+        assert book.last("key-a") == (Place(), None)
+        assert book.place() == Place()
+        book.close()
+        assert books.open(tmp_path) is not None
+
+    def test_uses_and_place_go_together(self, books: Books, tmp_path: Path) -> None:
+        """What is added is added up, and read back by whoever opens the book next."""
+        book = books.make(tmp_path)
+        book.add(Place(), THERE, {ROW: Sum(2, 10, 20, 4, "r4")})
+        further = THERE._replace(position=9)
+        book.add(THERE, further, {ROW: Sum(3, 30, 50, 8, "r8"), ("key-b", *ROW[1:]): Sum(1, 40, 40, 7, "r7")})
+        book.close()
+        again = books.make(tmp_path)
+        assert again.last("key-a") == (further, Last(8, 50, "kms:Sign", "r8"))
+        assert again.last("key-b") == (further, Last(7, 40, "kms:Sign", "r7"))
+        assert again.last("key") == (further, None)
+        assert again.place() == further
+        again.close()
+
+    def test_the_newest_of_a_keys_rows_counts(self, books: Books, tmp_path: Path) -> None:
+        """Versions, principals and actions have rows of their own; the log's order says which is newest."""
+        book = books.make(tmp_path)
+        rows = {
+            ("key-a", version, principal, action): Sum(1, 0, 100 - entry, entry, f"r{entry}")
+            for entry, (version, principal, action) in enumerate(
+                [(1, "p", "x"), (2, "q", "y"), (1, "q", "x")]
+            )
+        }
+        book.add(Place(), THERE, rows)
+        assert book.last("key-a")[1] == Last(2, 98, "x", "r2")
+        book.close()
+
+    def test_two_keepers_do_not_count_twice(self, books: Books, tmp_path: Path) -> None:
+        """Only who knows where the book is may go on from there."""
+        one, other = books.make(tmp_path), books.make(tmp_path)
+        one.add(Place(), THERE, {ROW: Sum(2, 10, 20, 4, "r4")})
+        with pytest.raises(BookError) as caught:
+            other.add(Place(), THERE, {ROW: Sum(2, 10, 20, 4, "r4")})
+        assert not isinstance(caught.value, BookDamaged)
+        assert other.last("key-a") == (THERE, Last(4, 20, "kms:Sign", "r4"))
+        one.clear()
+        assert other.last("key-a") == (Place(), None)
+        one.close()
+        other.close()
+
+    def test_a_book_can_be_thrown_away(self, books: Books, tmp_path: Path) -> None:
+        """Then there is none, and throwing it away once more does no harm; who has it open is told."""
+        book = books.make(tmp_path)
+        books.discard(tmp_path)
+        books.discard(tmp_path)
+        assert books.open(tmp_path) is None
+        with pytest.raises(BookDamaged):
+            book.add(Place(), THERE, {})
+        book.close()
+
+
+class TestMemoryBooks(BooksContract):
+    """Books in memory."""
+
+    @pytest.fixture
+    def books(self) -> Books:
+        """A place for them."""
+        return MemoryBooks()
+
+
+class TestSqliteBooks(BooksContract):
+    """Books in SQLite."""
+
+    @pytest.fixture
+    def books(self) -> Books:
+        """A place for them."""
+        return SqliteBooks()
+
+    @pytest.mark.parametrize("damage", ["garbage", "cut", "empty", "other", "no table", "no row"])
+    def test_a_damaged_book_is_made_anew(self, tmp_path: Path, damage: str) -> None:
+        """Whatever has happened to the file, the index is right again after a while, and asking is right at once."""
+        house = House(books=SqliteBooks())
+        house.bench.root = tmp_path
+        house.bench.directory = tmp_path / "w0"
+        house.bench.disk.mkdir(Path("/"))
+        for folder in [*reversed(tmp_path.parents)][1:]:
+            house.bench.disk.mkdir(folder)
+        (tmp_path / "w0").mkdir()
+        house.start()
+        house.use("key-a", "key-b")
+        house.publish()
+        house.logs["w0"].close()
+        path = tmp_path / "w0" / FILE
+        data = path.read_bytes()
+        if damage == "garbage":
+            path.write_bytes(b"x" * len(data))
+        elif damage == "cut":
+            path.write_bytes(data[: len(data) // 2])
+        elif damage == "empty":
+            path.write_bytes(b"")
+        else:
+            statement = {
+                "other": "PRAGMA user_version = 9",
+                "no table": "DROP TABLE uses",
+                "no row": "DELETE FROM place",
+            }[damage]
+            connection = sqlite3.connect(path)
+            connection.execute(statement)
+            connection.commit()
+            connection.close()
+        house.check()
+        house.start()
+        house.use("key-c")
+        for _ in range(3):
+            house.publish()
+        house.check()
+        book = SqliteBooks().open(tmp_path / "w0")
+        assert book is not None
+        place, last = book.last("key-a")
+        book.close()
+        assert (place.position, last) == (3, Last(0, 1, "kms:Sign", "r1"))
+        house.logs["w0"].close()
+
+    def test_a_book_that_cannot_be_made_says_so(self, tmp_path: Path) -> None:
+        """What a directory's owner has to mend is no damage of the book's."""
+        with pytest.raises(BookError) as caught:
+            SqliteBooks().make(tmp_path / "missing")
+        assert not isinstance(caught.value, BookDamaged)
+
+    def test_a_book_that_cannot_be_removed_says_so(self, tmp_path: Path) -> None:
+        """A directory of that name is nothing that a book may remove."""
+        (tmp_path / FILE).mkdir()
+        with pytest.raises(BookError, match="cannot be removed"):
+            SqliteBooks().discard(tmp_path)
+
+    def test_the_schema_is_of_the_version_that_is_expected(self, tmp_path: Path) -> None:
+        """A new book can be opened by whoever only asks."""
+        SqliteBooks().make(tmp_path).close()
+        with sqlite3.connect(tmp_path / FILE) as connection:
+            assert connection.execute("PRAGMA user_version").fetchone() == (usagebook.VERSION,)
+        connection.close()
