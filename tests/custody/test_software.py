@@ -1,12 +1,16 @@
 import gc
 import hmac
 import pickle
+import re
 from collections.abc import Callable
 
 import pytest
 
 from keystead.core.errors import ConfigError, CustodyUnavailable, DataDamaged
 from keystead.core.ports import Custodian
+from keystead.crypto.committing import CommittingCipher
+from keystead.crypto.keywrap import binding as bind
+from keystead.crypto.keywrap import to_text, wrap
 from keystead.crypto.random import system_random
 from keystead.crypto.secret import Secret
 from keystead.custody import connect as connect_url
@@ -56,6 +60,30 @@ def test_an_account_key_admitted_anew_leaves_the_old_handles_closed() -> None:
 
     with pytest.raises(DataDamaged):
         custodian.cipher(OURS, handle, BINDING)
+
+
+def test_a_symmetric_handle_has_the_form_that_it_always_had() -> None:
+    """What was stored before there were other specs opens: purpose, account and binding, and no spec."""
+    custodian = SoftwareCustodian(ROOT, system_random)
+    custodian.admit(OURS, custodian.enroll(OURS))
+    aad = bind("key material", OURS, BINDING)
+    wrapped = wrap(custodian._keks[OURS], Secret(bytes(range(32))), aad, system_random)
+    sealed = CommittingCipher(Secret(bytes(range(32))), system_random).seal(b"text", b"aad")
+
+    assert custodian.cipher(OURS, "software:" + to_text(wrapped), BINDING).open(sealed, b"aad") == b"text"
+    assert re.fullmatch("software:[A-Za-z0-9_=-]+", custodian.generate(OURS, BINDING).handle)
+
+
+def test_the_handle_of_any_other_spec_names_it() -> None:
+    """The spec stands in the handle, and is authenticated with it."""
+    custodian = SoftwareCustodian(ROOT, system_random)
+    custodian.admit(OURS, custodian.enroll(OURS))
+    material = custodian.generate(OURS, BINDING, "HMAC_384")
+
+    assert material.handle.startswith("software:HMAC_384:")
+    for other in ("HMAC_256", "SYMMETRIC_DEFAULT", ""):
+        with pytest.raises(DataDamaged, match="backup"):
+            custodian.mac_key(OURS, material.handle.replace("HMAC_384", other), BINDING)
 
 
 def test_short_randomness_makes_no_key() -> None:

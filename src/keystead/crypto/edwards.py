@@ -41,6 +41,9 @@ class EdwardsPrivate(PrivateHalf):
     def sign(self, algorithm: str, kind: str, message: bytes) -> bytes:
         if not _prehashes(algorithm, kind, message):
             return self._key.sign(message)
+        return self._sign_prehashed(message)
+
+    def _sign_prehashed(self, message: bytes) -> bytes:
         sodium, state = _ed25519ph(message)
         secret = self._key.private_bytes_raw() + self._key.public_key().public_bytes_raw()  # libsodium's form
         signature: bytes = sodium.crypto_sign_ed25519ph_final_create(state, secret)

@@ -42,10 +42,7 @@ def unwrap_material(wrapping: KeyPair, spec: str, algorithm: str, data: bytes) -
     kek = wrapping.decrypt(_HYBRID[algorithm], data[:modulus_bytes])
     try:
         return aes_key_unwrap_with_padding(kek, data[modulus_bytes:])
-    except (
-        InvalidUnwrap,
-        ValueError,
-    ):  # the latter for a key that is none of AES's, or a blob that is cut short
+    except (InvalidUnwrap, ValueError):  # the latter if the key is none of AES's
         raise InvalidCiphertext from None
 
 

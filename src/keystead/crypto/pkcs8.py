@@ -1,8 +1,9 @@
 """Private and public keys as bytes: PKCS #8 (RFC 5208, RFC 5958) and SubjectPublicKeyInfo (RFC 5280), in DER.
 
-`load` is for keys that somebody else made: it takes PKCS #8 only, unencrypted, checks the key for soundness,
-and fails as `InvalidCiphertext` without a word about why. `reload` is for keys that `dump` wrote and that
-have been authenticated since; it leaves out RSA's tests for primes, which take a tenth of a second.
+`load` is for keys that somebody else made: it takes PKCS #8 only, unencrypted, and fails as
+`InvalidCiphertext` without a word about why. `reload` is for keys that `dump` wrote and that have been
+authenticated since. Neither tests RSA's primes, which takes long and for a huge key very long: that is done in
+:mod:`keystead.crypto.rsa`, when the size is known to be right.
 """
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -31,7 +32,7 @@ def load(der: bytes) -> PrivateKeyTypes:
     if not _is_pkcs8(der):
         raise InvalidCiphertext
     try:
-        return load_der_private_key(der, None)
+        return reload(der)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise InvalidCiphertext from None
 

@@ -78,23 +78,30 @@ def generate(spec: str) -> bytes:
 def check(spec: str, der: bytes) -> bytes:
     """The one form of a stranger's private key.
 
-    The parser has tested that the primes are primes and that all numbers belong together. FIPS 186-5 appendix
-    A.1.1 bounds the exponent and the primes. A key may be written with its primes in either order and with one
-    of several private exponents; the larger prime first and the smallest exponent is how we keep it.
+    FIPS 186-5 appendix A.1.1 bounds the exponent and the primes. A key may be written with its primes in either
+    order and with one of several private exponents; the larger prime first and the smallest exponent is how we
+    keep it.
     """
+    # (1) Cheap tests first: those for primes take long, and for a huge key very long.
     loaded = load(der)
     if not isinstance(loaded, rsa.RSAPrivateKey):
         raise InvalidCiphertext
-    numbers = loaded.private_numbers()
-    bits, public = RSA_BITS[spec], numbers.public_numbers
+    numbers, bits = loaded.private_numbers(), RSA_BITS[spec]
+    public = numbers.public_numbers
     p, q = max(numbers.p, numbers.q), min(numbers.p, numbers.q)
     if (
         public.n.bit_length() != bits
+        or p.bit_length() != bits // 2
         or q.bit_length() != bits // 2
-        or p == q
         or not _EXPONENT <= public.e < 1 << 256
     ):
         raise InvalidCiphertext
+    # (2) The primes are primes, and all numbers belong together.
+    try:
+        numbers.private_key()
+    except ValueError:
+        raise InvalidCiphertext from None
+    # (3) Our form.
     d = rsa.rsa_recover_private_exponent(public.e, p, q)
     key = rsa.RSAPrivateNumbers(
         p, q, d, rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q), public
