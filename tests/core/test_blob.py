@@ -1,19 +1,23 @@
 import json
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from keystead.core.blob import SEALED_BYTES, Blob, header, parse
+from keystead.core.blob import SEALED_BYTES, Blob, Outer, header, outer_aad, parse, unpack_outer
 from keystead.core.context import canonical
 from keystead.core.errors import InvalidCiphertext
 from keystead.crypto.committing import OVERHEAD_BYTES, CommittingCipher
 from keystead.crypto.secret import Secret
 
 GOLDEN = sorted((Path(__file__).parent.parent / "vectors" / "blob-v1").glob("*.json"))
+
+EXTERNAL = sorted((Path(__file__).parent.parent / "vectors" / "blob-v1-external").glob("*.json"))
 
 key_ids = st.text(st.characters(codec="ascii"), max_size=255)
 versions = st.integers(0, 2**32 - 1)
@@ -148,3 +152,85 @@ def test_a_blob_shows_nothing_but_what_is_in_the_clear() -> None:
         "header",
         "sealed",
     }
+
+
+# Keys in external key stores.
+
+
+outers = st.builds(
+    Outer,
+    iv=st.binary(min_size=12, max_size=12) | st.binary(min_size=16, max_size=16),
+    metadata=st.binary(max_size=20),
+    tag=st.binary(min_size=16, max_size=16),
+    ciphertext=st.binary(min_size=SEALED_BYTES, max_size=SEALED_BYTES + 40),
+)
+
+
+@given(key_ids, versions, outers)
+def test_a_blob_of_an_external_key_comes_apart_as_it_was_put_together(
+    key_id: str, version: int, outer: Outer
+) -> None:
+    """It says of itself that a key outside is needed too, and holds all that this key's proxy gave out."""
+    head = header(key_id, version, external=True)
+    found = parse(head + outer.pack())
+    assert (found.key_id, found.version, found.header, found.external) == (key_id, version, head, True)
+    assert unpack_outer(found.sealed) == outer
+    assert not parse(header(key_id, version) + outer.pack()).external
+
+
+@given(st.binary(max_size=80))
+@example(b"")
+@example(bytes([12, 21]) + bytes(60))
+@example(bytes([13, 0]) + bytes(60))
+@example(bytes([12, 0]) + bytes(27))
+def test_any_bytes_are_an_outer_half_or_refused(data: bytes) -> None:
+    """Nothing else happens, and no byte is passed over."""
+    try:
+        found = unpack_outer(data)
+    except InvalidCiphertext as error:
+        assert str(error) == ""  # noqa: PT017 - it must be silent
+        return
+    assert found.pack() == data
+
+
+def test_a_blob_of_an_external_key_that_was_cut_short_is_refused() -> None:
+    """Whatever its lengths say: what the proxy sealed has never less than an empty plaintext's bytes."""
+    whole = (
+        header("1234abcd", 1, external=True) + Outer(bytes(12), b"", bytes(16), bytes(SEALED_BYTES)).pack()
+    )
+    assert parse(whole).external
+    for size in range(len(whole)):
+        with pytest.raises(InvalidCiphertext):
+            parse(whole[:size])
+
+
+def opened_outside(vector: dict[str, Any], data: bytes, context: dict[str, str]) -> bytes:
+    """What the key manager of a golden file and then our own half make of a blob."""
+    blob = parse(data)
+    outer = unpack_outer(blob.sealed)
+    aad = sha256(blob.header + canonical(context)).digest()
+    bound = len(aad).to_bytes(2, "big") + aad + bytes([len(outer.metadata)]) + outer.metadata
+    gcm = AESGCM(bytes.fromhex(vector["outer_key"]))
+    inner = gcm.decrypt(outer.iv, outer.ciphertext + outer.tag, bound)
+    return cipher(vector).open(inner, blob.header + canonical(context))
+
+
+@pytest.mark.parametrize("path", EXTERNAL, ids=lambda path: path.stem)
+def test_a_blob_of_an_external_key_opens_for_ever(path: Path) -> None:
+    """With both halves, and what the page of the format says; the same is still made of them."""
+    vector = golden(path)
+    whole, context = bytes.fromhex(vector["blob"]), vector["context"]
+    assert opened_outside(vector, whole, context) == bytes.fromhex(vector["plaintext"])
+
+    head = header(vector["key_id"], vector["version"], external=True)
+    inner = cipher(vector).seal(bytes.fromhex(vector["plaintext"]), head + canonical(context))
+    iv, metadata = bytes.fromhex(vector["iv"]), bytes.fromhex(vector["metadata"])
+    aad = outer_aad(head, canonical(context))
+    bound = len(aad).to_bytes(2, "big") + aad + bytes([len(metadata)]) + metadata
+    made = AESGCM(bytes.fromhex(vector["outer_key"])).encrypt(iv, inner, bound)
+    assert head + Outer(iv, metadata, made[-16:], made[:-16]).pack() == whole
+
+
+def test_there_are_golden_files_of_external_keys() -> None:
+    """The test above runs over files, so there must be some."""
+    assert {path.stem for path in EXTERNAL} >= {"context", "plain"}

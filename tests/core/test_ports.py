@@ -36,9 +36,13 @@ def test_the_ports_are_the_ones_that_the_service_asks_for() -> None:
         "Clock",
         "Custodian",
         "Disk",
+        "ExternalKeys",
         "File",
+        "KeyPair",
+        "MacKey",
         "Store",
         "Transaction",
+        "Usage",
         "View",
     ]
 
