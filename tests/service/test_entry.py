@@ -1,13 +1,14 @@
 """What one record looks like on disk."""
 
 import json
+from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.service.entry import OK, Entry, decode, encode
+from keystead.service.entry import OK, Entry, decode, encode, event_id, moment, uses
 
 _ENTRIES = st.builds(
     Entry,
@@ -50,3 +51,52 @@ def test_what_is_no_entry_is_refused() -> None:
     for data in (b"", b"notice: started", b"[]", b'{"time":"now"}'):
         with pytest.raises(msgspec.DecodeError):
             decode(data)
+
+
+USE = Entry(v=1, action="kms:Encrypt", outcome=OK, time=5, key="arn", version=3, principal="p", request="r")
+
+
+def test_a_use_is_read_out_of_its_entry() -> None:
+    """The key, the version, who and what; when, and by which request."""
+    assert uses(encode(USE)) == ((("arn", 3, "p", "kms:Encrypt"), 5, "r"),)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        msgspec.structs.replace(USE, outcome="KeyDisabled"),
+        msgspec.structs.replace(USE, outcome="DryRun", dry_run=True),
+        msgspec.structs.replace(USE, outcome=""),
+        msgspec.structs.replace(USE, action="kms:DescribeKey"),
+        msgspec.structs.replace(USE, action="kms:GetPublicKey"),
+        msgspec.structs.replace(USE, action="kms:GenerateRandom"),
+    ],
+)
+def test_what_is_no_successful_use_tells_of_none(entry: Entry) -> None:
+    """Refusals, dry runs, looks and what needs no key."""
+    assert uses(encode(entry)) == ()
+
+
+def test_moving_a_ciphertext_is_a_use_of_both_keys() -> None:
+    """Of each in its version; of one key's one version it is a single use."""
+    moved = msgspec.structs.replace(USE, action="kms:ReEncrypt", from_key="other", from_version=2)
+    assert [row for row, _, _ in uses(encode(moved))] == [
+        ("arn", 3, "p", "kms:ReEncrypt"),
+        ("other", 2, "p", "kms:ReEncrypt"),
+    ]
+    anew = msgspec.structs.replace(moved, from_key="arn")
+    assert [row[1] for row, _, _ in uses(encode(anew))] == [3, 2]
+    assert len(uses(encode(msgspec.structs.replace(anew, from_version=3)))) == 1
+
+
+def test_an_entry_says_when_it_was_made() -> None:
+    """In seconds; what is no entry of ours says nothing."""
+    assert moment(encode(msgspec.structs.replace(USE, time=1_500_000))) == 1.5
+    assert moment(b"notice: started") == 0.0
+    assert uses(b"notice: started") == ()
+
+
+def test_an_event_id_anybody_can_work_out() -> None:
+    """It is the UUID (version 5) of a documented name."""
+    assert event_id("keystead-12/w0/7") == str(uuid5(NAMESPACE_URL, "keystead:keystead-12/w0/7"))
+    assert event_id("keystead-12/w0/7") == "e4ae5fb0-3b25-5ef9-bf13-a77e61f6184a"

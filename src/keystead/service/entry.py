@@ -9,9 +9,8 @@ A ciphertext's digest is safe, since every ciphertext holds a fresh nonce.
 a change, and absent otherwise; an intent and its outcome carry the same ``request``.
 """
 
-from hashlib import sha256
 from typing import Final
-from uuid import UUID
+from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
@@ -125,6 +124,5 @@ def moment(data: bytes) -> float:
 
 
 def event_id(event: str) -> str:
-    """The id of an entry for those who expect a UUID: made from the log's origin and the entry's index."""
-    digest = sha256(b"keystead audit event\0" + event.encode()).digest()
-    return str(UUID(bytes=digest[:16], version=8))
+    """The id of an entry for those who expect a UUID: of the name ``keystead:<origin of the log>/<index>``."""
+    return str(uuid5(NAMESPACE_URL, f"keystead:{event}"))
