@@ -35,12 +35,16 @@ from keystead.core.policy import (
 from keystead.core.ports import Custodian, ExternalKeys, Material, Random, Transaction, Usage
 from keystead.service import granttoken, marker, members
 from keystead.service.caller import Caller, Identity, identity_of
+from keystead.service.circumstances import Circumstances
+from keystead.service.commands import Command
 from keystead.service.entry import Entry
 from keystead.service.quotas import Quotas
 from keystead.service.results import KeyDescription
 from keystead.service.workingset import GRANTS_OF_ONE_GRANTEE
 
 T = TypeVar("T")
+
+ALL_OF_A_KEY: Final = 10_000  # tags or aliases: more than the quotas let anybody make
 
 _ANYTHING: Final = parse_identity_policy('{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}')
 
@@ -63,6 +67,7 @@ class Desk:
         marker_key: bytes,
         regions: tuple[str, ...] = (),
         prepared: object = None,
+        command: Command | None = None,
     ) -> None:
         self.caller = caller
         self.tx = tx
@@ -76,6 +81,7 @@ class Desk:
         self.regions = regions  # that are served here; none: any
         self.prepared = prepared  # what the action's first part returned
         self.refs: list[str] = [caller.access_key, caller.identity.arn]
+        self._command = command
         self._marker_key = marker_key
         self._identity = self._current_identity()
 
@@ -235,7 +241,20 @@ class Desk:
         if not by_key_policy and key.account != self.account:  # an identity policy alone does not reach there
             raise unknown_key(self.caller, action, key.account, key.arn)
         policy = parse_key_policy(key.policy) if by_key_policy else None
-        ruling = decide(self._question(action, key.arn, policy, key.account))
+        question = self._question(action, key.arn, policy, key.account)
+        question.context = lambda: Circumstances(
+            caller=self.caller,
+            entry=self.entry,
+            action=action,
+            command=self._command,
+            key=key,
+            alias=reference.name if reference.is_alias else "",
+            tags=lambda: self.tx.tags(key.region, key.id, "", ALL_OF_A_KEY),
+            aliases=lambda: [
+                alias.name for alias in self.tx.aliases(key.account, key.region, key.id, "", ALL_OF_A_KEY)
+            ],
+        )
+        ruling = decide(question)
         if ruling.source == "none":  # neither allowed nor denied: a grant may allow it
             grants = self.tx.grants(key.region, key.id, self._identity.arn, "", GRANTS_OF_ONE_GRANTEE)
             ruling = by_grant(grants, action, None) or ruling
@@ -275,6 +294,9 @@ class Desk:
             resource=resource,
             key_policy=policy,
             key_account=key_account,
+            context=lambda: Circumstances(
+                caller=self.caller, entry=self.entry, action=action, command=self._command
+            ),
         )
 
 

@@ -45,6 +45,7 @@ from keystead.service import granttoken
 from keystead.service.action import Action, Later, Mode
 from keystead.service.actions import ACTIONS
 from keystead.service.caller import Caller
+from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
 from keystead.service.desk import Desk, by_grant, denied, note, refused_key, unknown_key
 from keystead.service.entry import OK, Entry, encode
@@ -90,9 +91,10 @@ class Answer:
 class Visit:
     """One caller at the gate for one hot command: opens keys and keeps what the record needs."""
 
-    __slots__ = ("_gate", "caller", "entry", "random", "refs")
+    __slots__ = ("_command", "_gate", "caller", "entry", "random", "refs")
 
-    def __init__(self, gate: "Gate", caller: Caller, entry: Entry) -> None:
+    def __init__(self, gate: "Gate", caller: Caller, entry: Entry, command: Command | None = None) -> None:
+        self._command = command
         self._gate = gate
         self.caller = caller
         self.entry = entry
@@ -137,7 +139,7 @@ class Visit:
             raise unknown_key(caller, action, account, entry.key)
         entry.key, entry.version = held.arn, held.version
         # (2) decide.
-        ruling = held.rulings.get((identity, action)) or self._decide(held, action)
+        ruling = held.rulings.get((identity, action)) or self._decide(held, action, reference, context)
         if ruling.source == "none":  # neither allowed nor denied: a grant may allow it
             ruling = by_grant(working.grants(held, identity.arn), action, context) or ruling
         note(entry, ruling)
@@ -175,7 +177,8 @@ class Visit:
         ruling = identity.rulings.get((action, "*"))
         if ruling is None:
             ruling = decide(self._question(action, "*"))
-            identity.rulings[action, "*"] = ruling
+            if ruling.cacheable:
+                identity.rulings[action, "*"] = ruling
         note(self.entry, ruling)
         if not ruling.allowed:
             raise denied(self.caller, action, "*", ruling.reason)
@@ -194,8 +197,23 @@ class Visit:
         if context:
             entry.context = digest(context)
 
-    def _decide(self, held: HeldKey, action: str) -> Ruling:
-        ruling = decide(self._question(action, held.arn, held.policy, held.key.account))
+    def _decide(
+        self, held: HeldKey, action: str, reference: KeyReference, context: Mapping[str, str] | None
+    ) -> Ruling:
+        question = self._question(action, held.arn, held.policy, held.key.account)
+        question.context = lambda: Circumstances(
+            caller=self.caller,
+            entry=self.entry,
+            action=action,
+            command=self._command,
+            key=held.key,
+            alias=reference.name if reference.is_alias else "",
+            context=context,
+            tags=lambda: held.tags,
+        )
+        ruling = decide(question)
+        if not ruling.cacheable:  # a condition had a part in it, so it is this request's alone
+            return ruling
         if len(held.rulings) >= RULINGS_KEPT:
             held.rulings.clear()
         held.rulings[self.caller.identity, action] = ruling
@@ -213,6 +231,9 @@ class Visit:
             resource=resource,
             key_policy=key_policy,
             key_account=key_account,
+            context=lambda: Circumstances(
+                caller=self.caller, entry=self.entry, action=action, command=self._command
+            ),
         )
 
 
@@ -260,7 +281,7 @@ class Gate:
         """
         action = ACTIONS[type(command)]
         entry = self._entry(caller, action.name)
-        visit = Visit(self, caller, entry)
+        visit = Visit(self, caller, entry, command)
         answer = Answer(entry, visit.refs)
         self._go(answer, action.run, command, visit)
         return answer
@@ -324,14 +345,14 @@ class Gate:
         try:
             if action.before is not None:
                 with self._store.view() as view:
-                    prepared = action.before(command, self._desk(caller, view, entry))
+                    prepared = action.before(command, self._desk(caller, view, entry, command=command))
             with (
                 self._store.transact(caller.request)
                 if action.mode is Mode.WRITE
                 else self._store.view() as tx
             ):
                 entry.epoch = tx.newest_change()
-                desk = self._desk(caller, tx, entry, prepared)
+                desk = self._desk(caller, tx, entry, prepared, command)
                 answer.refs = desk.refs
                 answer.result = action.run(command, desk)
             entry.outcome = OK
@@ -446,11 +467,19 @@ class Gate:
             v=1,
         )
 
-    def _desk(self, caller: Caller, tx: View, entry: Entry, prepared: object = None) -> Desk:
+    def _desk(
+        self,
+        caller: Caller,
+        tx: View,
+        entry: Entry,
+        prepared: object = None,
+        command: Command | None = None,
+    ) -> Desk:
         return Desk(
             caller=caller,
             tx=tx,  # type: ignore[arg-type]  # what may not write does not write
             prepared=prepared,
+            command=command,
             entry=entry,
             now=self._clock.now(),
             custodian=self._custodian,

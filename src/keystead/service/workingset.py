@@ -33,6 +33,7 @@ from keystead.service.caller import Identity, identity_of
 
 CHANGES_AT_ONCE: Final = 10_000  # more than that, and starting afresh is cheaper
 VERSIONS_OF_ONE_KEY: Final = 10_240  # older versions held for one key
+TAGS_OF_ONE_KEY: Final = 10_000  # more than the quotas let anybody make
 GRANTEES_OF_ONE_KEY: Final = 1_024  # principals whose grants on one key are held
 GRANTS_OF_ONE_GRANTEE: Final = 10_000  # that count, of one principal on one key
 _NEVER: Final = 2**63  # microseconds
@@ -124,6 +125,7 @@ class HeldKey(Held):
         "rulings",
         "secret",
         "slow",
+        "tags",
         "usable",
         "version",
     )
@@ -160,6 +162,7 @@ class HeldKey(Held):
         self.older = Bounded(VERSIONS_OF_ONE_KEY)  # version number -> Material
         self.grants = Bounded(GRANTEES_OF_ONE_KEY)  # principal -> HeldGrants
         self.rulings: dict[tuple[Identity, str], Ruling] = {}
+        self.tags: list[tuple[str, str]] = []  # for the conditions of policies
 
     def refusal(self) -> KeysteadError:
         """The error for using a key that cannot be used."""
@@ -374,12 +377,16 @@ class WorkingSet:
         current = self._load_version(view, key, key.current_version)
         if isinstance(current, Material):
             outside = self._load_key_store(view, key) if key.key_store else None
-            return HeldKey(key, policy, current, outside)
+            held = HeldKey(key, policy, current, outside)
+            held.tags = view.tags(region, key_id, "", TAGS_OF_ONE_KEY)
+            return held
         if (key.state, Event.USE) in TRANSITIONS:
             raise DataDamaged(
                 f"Key {key.id} has no version {key.current_version}: restore the data from a backup."
             )
-        return HeldKey(key, policy, None)
+        held = HeldKey(key, policy, None)
+        held.tags = view.tags(region, key_id, "", TAGS_OF_ONE_KEY)
+        return held
 
     def _load_key_store(self, view: View, key: Key) -> HeldKeyStore:
         key_store = view.key_store(key.key_store)

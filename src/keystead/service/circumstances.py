@@ -1,0 +1,259 @@
+"""The circumstances of a request: what the conditions of policies may ask about it.
+
+The gate and the desk hand a function that makes one to `keystead.core.policy.decide`, which calls it only if a
+condition that may matter needs a value. So a request that no condition speaks of pays nothing for it, and a
+decision that took a value is never remembered for another request (`Ruling.cacheable`).
+
+``docs/reference/policy-language.md`` lists the keys. A key that has no value here is one that the request lacks.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from keystead.core import spec
+from keystead.core.errors import KeysteadError
+from keystead.core.key import Key
+from keystead.core.policy.wildcards import Value
+from keystead.core.spec import SYMMETRIC
+from keystead.service import commands as c
+from keystead.service.caller import Caller
+from keystead.service.entry import Entry
+
+Pairs = Sequence[tuple[str, str]]
+
+_MICRO: Final = 1_000_000
+_ENCRYPTING: Final = frozenset(
+    {
+        "kms:Encrypt",
+        "kms:Decrypt",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+        "kms:GenerateDataKey",
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:GenerateDataKeyPair",
+        "kms:GenerateDataKeyPairWithoutPlaintext",
+    }
+)
+
+
+class Circumstances:
+    """See the module. ``tags`` and ``aliases`` are those of the key, asked for only if they are needed."""
+
+    __slots__ = ("action", "alias", "aliases", "caller", "command", "context", "entry", "key", "tags")
+
+    def __init__(
+        self,
+        *,
+        caller: Caller,
+        entry: Entry,
+        action: str,
+        command: c.Command | None = None,
+        key: Key | None = None,
+        alias: str = "",
+        context: Mapping[str, str] | None = None,
+        tags: Callable[[], Pairs] = tuple,
+        aliases: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        self.caller = caller
+        self.entry = entry
+        self.action = action
+        self.command = command
+        self.key = key
+        self.alias = alias
+        self.context = context or {}
+        self.tags = tags
+        self.aliases = aliases
+
+    def get(self, name: str, /) -> Value | None:
+        """The value of the condition key with this name, in lower case."""
+        fixed = _KEYS.get(name)
+        if fixed is not None:
+            return fixed(self)
+        for family, pairs in _FAMILIES.items():
+            if name.startswith(family):
+                rest = name[len(family) :]
+                # Names that differ only in case share a condition key: then it has several values.
+                found = tuple(value for key, value in pairs(self) if key.lower() == rest)
+                return found if len(found) > 1 else next(iter(found), None)
+        return None
+
+    def member(self, name: str, *actions: str) -> object:
+        """A member of the command, if it is that of one of these actions."""
+        return getattr(self.command, name, None) if self.action in actions else None
+
+    @property
+    def moment(self) -> datetime:
+        """When the request came."""
+        return datetime.fromtimestamp(self.entry.time / _MICRO, UTC)
+
+
+Fixed = Callable[[Circumstances], Value | None]
+
+
+def _text(value: object) -> str | None:
+    """How a policy writes what a command or key has; what is empty is not there."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None or value == "" else str(value)
+
+
+def _of_command(name: str, *actions: str) -> Fixed:
+    return lambda at: _text(at.member(name, *actions))
+
+
+def _of_key(name: str, new: Callable[[c.CreateKey], object]) -> Fixed:
+    """A property of the key, or of the one to be made."""
+
+    def value(at: Circumstances) -> Value | None:
+        if at.key is not None:
+            return _text(getattr(at.key, name))
+        return _text(new(at.command)) if isinstance(at.command, c.CreateKey) else None
+
+    return value
+
+
+def _new_usage(command: c.CreateKey) -> str | None:
+    try:
+        return spec.choose(command.spec, command.usage)[1]
+    except KeysteadError:  # the request will be refused for it, and not for the policy
+        return command.usage
+
+
+def _username(at: Circumstances) -> str | None:
+    _, user, path = at.caller.identity.arn.partition(":user/")
+    return path.rpartition("/")[2] if user else None
+
+
+def _principal_type(at: Circumstances) -> str | None:
+    arn = at.caller.identity.arn
+    return "User" if ":user/" in arn else "Account" if arn.endswith(":root") else None
+
+
+def _encryption_algorithm(at: Circumstances) -> str | None:
+    if at.action not in _ENCRYPTING:
+        return None
+    name = "source_algorithm" if at.action == "kms:ReEncryptFrom" else "algorithm"
+    return getattr(at.command, name, SYMMETRIC)
+
+
+def _multi_region_type(at: Circumstances) -> str | None:
+    if at.key is None or not at.key.multi_region:
+        return None
+    return "PRIMARY" if at.key.primary else "REPLICA"
+
+
+def _primary_region(at: Circumstances) -> str | None:
+    if at.action == "kms:UpdatePrimaryRegion":
+        return _text(at.member("region", at.action))
+    return at.key.members[0] if at.key is not None and at.key.multi_region else None
+
+
+def _request_tags(at: Circumstances) -> Pairs:
+    found: Pairs = getattr(at.command, "tags", ())
+    return found
+
+
+def _tag_keys(at: Circumstances) -> tuple[str, ...]:
+    if isinstance(at.command, c.UntagResource):
+        return at.command.names
+    return tuple(name for name, _ in _request_tags(at))
+
+
+def _grant_operations(at: Circumstances) -> tuple[str, ...] | None:
+    return at.command.operations if isinstance(at.command, c.CreateGrant) else None
+
+
+def _grant_principal(name: str) -> Fixed:
+    """The one that a grant to be made names, a principal or a service."""
+
+    def value(at: Circumstances) -> str | None:
+        if not isinstance(at.command, c.CreateGrant):
+            return None
+        return _text(getattr(at.command, name) or getattr(at.command, f"{name}_service"))
+
+    return value
+
+
+def _grant_constraint(at: Circumstances) -> str | None:
+    if not isinstance(at.command, c.CreateGrant):
+        return None
+    if at.command.context_equals:
+        return "EncryptionContextEquals"
+    return "EncryptionContextSubset" if at.command.context_subset else None
+
+
+def _expiration(at: Circumstances) -> str | None:
+    if not isinstance(at.command, c.ImportKeyMaterial):
+        return None
+    return "KEY_MATERIAL_DOES_NOT_EXPIRE" if at.command.valid_to is None else "KEY_MATERIAL_EXPIRES"
+
+
+def _valid_to(at: Circumstances) -> str | None:
+    if not isinstance(at.command, c.ImportKeyMaterial) or at.command.valid_to is None:
+        return None
+    return f"{at.command.valid_to:.6f}"
+
+
+_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+_spec: Final = _of_key("spec", lambda command: command.spec)
+_usage: Final = _of_key("usage", _new_usage)
+
+_KEYS: Final[Mapping[str, Fixed]] = {
+    "aws:currenttime": lambda at: at.moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    "aws:epochtime": lambda at: str(at.entry.time // _MICRO),
+    "aws:principalaccount": lambda at: at.caller.identity.account,
+    "aws:principalarn": lambda at: at.caller.identity.arn,
+    "aws:principalisawsservice": lambda _: "false",
+    "aws:principaltype": _principal_type,
+    "aws:requestedregion": lambda at: at.caller.region or None,
+    "aws:resourceaccount": lambda at: at.caller.identity.account if at.key is None else at.key.account,
+    "aws:sourceip": lambda at: at.caller.source or None,
+    "aws:tagkeys": _tag_keys,
+    "aws:username": _username,
+    "aws:viaawsservice": lambda _: "false",
+    "keystead:dayofweek": lambda at: _DAYS[at.moment.weekday()],
+    "keystead:timeofday": lambda at: at.moment.strftime("%H%M"),
+    "kms:bypasspolicylockoutsafetycheck": _of_command(
+        "bypass_lockout_check", "kms:CreateKey", "kms:PutKeyPolicy", "kms:ReplicateKey"
+    ),
+    "kms:calleraccount": lambda at: at.caller.identity.account,
+    "kms:customermasterkeyspec": _spec,
+    "kms:customermasterkeyusage": _usage,
+    "kms:datakeypairspec": _of_command(
+        "spec", "kms:GenerateDataKeyPair", "kms:GenerateDataKeyPairWithoutPlaintext"
+    ),
+    "kms:encryptionalgorithm": _encryption_algorithm,
+    "kms:encryptioncontextkeys": lambda at: tuple(at.context),
+    "kms:expirationmodel": _expiration,
+    "kms:grantconstrainttype": _grant_constraint,
+    "kms:grantisforawsresource": lambda _: "false",
+    "kms:grantoperations": _grant_operations,
+    "kms:granteeprincipal": _grant_principal("grantee"),
+    "kms:keyagreementalgorithm": _of_command("algorithm", "kms:DeriveSharedSecret"),
+    "kms:keyorigin": _of_key("origin", lambda command: command.origin),
+    "kms:keyspec": _spec,
+    "kms:keyusage": _usage,
+    "kms:macalgorithm": _of_command("algorithm", "kms:GenerateMac", "kms:VerifyMac"),
+    "kms:messagetype": _of_command("kind", "kms:Sign", "kms:Verify"),
+    "kms:multiregion": _of_key("multi_region", lambda command: command.multi_region),
+    "kms:multiregionkeytype": _multi_region_type,
+    "kms:primaryregion": _primary_region,
+    "kms:replicaregion": _of_command("region", "kms:ReplicateKey"),
+    "kms:requestalias": lambda at: at.alias or None,
+    "kms:resourcealiases": lambda at: tuple(at.aliases()),
+    "kms:retiringprincipal": _grant_principal("retiring"),
+    "kms:rotationperiodindays": _of_command("period_days", "kms:EnableKeyRotation"),
+    "kms:schedulekeydeletionpendingwindowindays": _of_command("window_days", "kms:ScheduleKeyDeletion"),
+    "kms:signingalgorithm": _of_command("algorithm", "kms:Sign", "kms:Verify"),
+    "kms:validto": _valid_to,
+    "kms:wrappingalgorithm": _of_command("algorithm", "kms:GetParametersForImport"),
+    "kms:wrappingkeyspec": _of_command("wrapping_spec", "kms:GetParametersForImport"),
+}
+
+_FAMILIES: Final[Mapping[str, Callable[[Circumstances], Pairs]]] = {
+    "kms:encryptioncontext:": lambda at: tuple(at.context.items()),
+    "aws:requesttag/": _request_tags,
+    "aws:resourcetag/": lambda at: at.tags(),
+}

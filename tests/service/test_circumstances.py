@@ -1,0 +1,324 @@
+"""What the conditions of policies may ask about a request, and that they are asked each time."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keystead.core.key import Key, Origin, State
+from keystead.core.names import KeyReference
+from keystead.core.policy import keys
+from keystead.core.policy.wildcards import Value
+from keystead.service import circumstances
+from keystead.service import commands as c
+from keystead.service.caller import Caller, identity_of
+from keystead.service.circumstances import Circumstances
+from keystead.service.entry import Entry
+from keystead.testing.installation import ACCOUNT, REGION
+from keystead.testing.service import ServiceBench, key_arn
+
+KEY = KeyReference("1234abcd")
+ALICE = f"arn:aws:iam::{ACCOUNT}:user/team/alice"
+HELD = Key(
+    id="1234abcd",
+    account="444455556666",
+    region=REGION,
+    spec="RSA_2048",
+    usage="SIGN_VERIFY",
+    state=State.ENABLED,
+    created=0,
+    policy="",
+    origin=Origin.EXTERNAL,
+)
+PRIMARY = replace(HELD, members=(REGION, "us-east-1"))
+REPLICA = replace(HELD, members=("us-east-1", REGION))
+
+
+def asked(
+    name: str, action: str = "kms:Encrypt", command: c.Command | None = None, **more: Any
+) -> Value | None:
+    """The value of a condition key, for a request of Alice's on a Saturday morning."""
+    house = ServiceBench().house
+    house.user("alice")
+    caller = house.caller("r", arn=more.pop("arn", f"arn:aws:iam::{ACCOUNT}:user/alice"))
+    caller.source = more.pop("source", "203.0.113.5")
+    entry = Entry(time=1_769_846_401_500_000)
+    return Circumstances(caller=caller, entry=entry, action=action, command=command, **more).get(name.lower())
+
+
+IMPORT = c.ImportKeyMaterial(KEY, b"", b"", valid_to=1.5)
+GRANT = c.CreateGrant(
+    KEY, ("Decrypt", "Encrypt"), ALICE, retiring_service="x.example.com", context_subset={"a": "b"}
+)
+CASES: list[tuple[str, Value | None, dict[str, Any]]] = [
+    ("aws:CurrentTime", "2026-01-31T08:00:01.500000Z", {}),
+    ("aws:EpochTime", "1769846401", {}),
+    ("keystead:DayOfWeek", "Saturday", {}),
+    ("keystead:TimeOfDay", "0800", {}),
+    ("aws:PrincipalAccount", ACCOUNT, {}),
+    ("aws:PrincipalArn", f"arn:aws:iam::{ACCOUNT}:user/alice", {}),
+    ("aws:PrincipalType", "User", {}),
+    ("aws:PrincipalIsAWSService", "false", {}),
+    ("aws:ViaAWSService", "false", {}),
+    ("aws:username", "alice", {}),
+    ("aws:RequestedRegion", REGION, {}),
+    ("aws:SourceIp", "203.0.113.5", {}),
+    ("aws:SourceIp", None, {"source": ""}),
+    ("aws:ResourceAccount", ACCOUNT, {}),
+    ("aws:ResourceAccount", "444455556666", {"key": HELD}),
+    ("kms:CallerAccount", ACCOUNT, {"key": HELD}),
+    ("aws:PrincipalTag/team", None, {}),
+    ("kms:ViaService", None, {}),
+    # The encryption context.
+    ("kms:EncryptionContext:App", "payroll", {"context": {"app": "payroll", "x": "y"}}),
+    ("kms:EncryptionContext:app", ("a", "b"), {"context": {"app": "a", "APP": "b"}}),
+    ("kms:EncryptionContext:app", None, {}),
+    ("kms:EncryptionContextKeys", ("app", "X"), {"context": {"app": "payroll", "X": "y"}}),
+    ("kms:EncryptionContextKeys", (), {}),
+    # Tags and aliases.
+    ("aws:ResourceTag/team", "red", {"tags": lambda: [("Team", "red")]}),
+    ("aws:ResourceTag/team", None, {}),
+    ("aws:RequestTag/TEAM", "red", {"command": c.TagResource(KEY, (("team", "red"),))}),
+    ("aws:RequestTag/team", None, {}),
+    ("aws:TagKeys", ("team", "x"), {"command": c.CreateKey(tags=(("team", "red"), ("x", "")))}),
+    ("aws:TagKeys", ("a", "b"), {"command": c.UntagResource(KEY, ("a", "b"))}),
+    ("aws:TagKeys", (), {}),
+    ("kms:RequestAlias", "alias/a", {"alias": "alias/a"}),
+    ("kms:RequestAlias", None, {}),
+    ("kms:ResourceAliases", ("alias/a", "alias/b"), {"aliases": lambda: ["alias/a", "alias/b"]}),
+    # The key, or the one to be made.
+    *((name, "RSA_2048", {"key": HELD}) for name in ("kms:KeySpec", "kms:CustomerMasterKeySpec")),
+    *((name, "SIGN_VERIFY", {"key": HELD}) for name in ("kms:KeyUsage", "kms:CustomerMasterKeyUsage")),
+    ("kms:KeyOrigin", "EXTERNAL", {"key": HELD}),
+    ("kms:KeySpec", "SYMMETRIC_DEFAULT", {"command": c.CreateKey()}),
+    ("kms:KeyUsage", "ENCRYPT_DECRYPT", {"command": c.CreateKey()}),
+    ("kms:KeyUsage", "SIGN_VERIFY", {"command": c.CreateKey("RSA_2048", "SIGN_VERIFY")}),
+    ("kms:KeyUsage", None, {"command": c.CreateKey("RSA_2048")}),
+    ("kms:KeyOrigin", "AWS_KMS", {"command": c.CreateKey()}),
+    ("kms:KeySpec", None, {}),
+    ("kms:MultiRegion", "true", {"command": c.CreateKey(multi_region=True)}),
+    ("kms:MultiRegion", "false", {"key": HELD}),
+    ("kms:MultiRegionKeyType", None, {}),
+    ("kms:MultiRegionKeyType", None, {"key": HELD}),
+    ("kms:MultiRegionKeyType", "PRIMARY", {"key": PRIMARY}),
+    ("kms:MultiRegionKeyType", "REPLICA", {"key": REPLICA}),
+    ("kms:PrimaryRegion", "us-east-1", {"key": REPLICA}),
+    ("kms:PrimaryRegion", None, {"key": HELD}),
+    (
+        "kms:PrimaryRegion",
+        "eu-west-1",
+        {
+            "action": "kms:UpdatePrimaryRegion",
+            "command": c.UpdatePrimaryRegion(KEY, "eu-west-1"),
+            "key": PRIMARY,
+        },
+    ),
+    (
+        "kms:ReplicaRegion",
+        "eu-west-1",
+        {"action": "kms:ReplicateKey", "command": c.ReplicateKey(KEY, "eu-west-1")},
+    ),
+    # What the request asks for.
+    ("kms:EncryptionAlgorithm", "SYMMETRIC_DEFAULT", {"command": c.Encrypt(KEY, b"")}),
+    ("kms:EncryptionAlgorithm", None, {"action": "kms:Sign"}),
+    ("kms:EncryptionAlgorithm", "SYMMETRIC_DEFAULT", {"action": "kms:GenerateDataKey"}),
+    *(
+        (
+            "kms:EncryptionAlgorithm",
+            algorithm,
+            {"action": action, "command": c.ReEncrypt(b"", KEY, algorithm="B", source_algorithm="A")},
+        )
+        for action, algorithm in (("kms:ReEncryptFrom", "A"), ("kms:ReEncryptTo", "B"))
+    ),
+    ("kms:SigningAlgorithm", "A", {"action": "kms:Sign", "command": c.Sign(KEY, b"", "A")}),
+    ("kms:SigningAlgorithm", None, {"action": "kms:Encrypt", "command": c.Sign(KEY, b"", "A")}),
+    (
+        "kms:MessageType",
+        "DIGEST",
+        {"action": "kms:Verify", "command": c.Verify(KEY, b"", b"", "A", "DIGEST")},
+    ),
+    ("kms:MacAlgorithm", "A", {"action": "kms:GenerateMac", "command": c.GenerateMac(KEY, b"", "A")}),
+    (
+        "kms:KeyAgreementAlgorithm",
+        "ECDH",
+        {"action": "kms:DeriveSharedSecret", "command": c.DeriveSharedSecret(KEY, b"")},
+    ),
+    (
+        "kms:DataKeyPairSpec",
+        "RSA_2048",
+        {"action": "kms:GenerateDataKeyPair", "command": c.GenerateDataKeyPair(KEY, "RSA_2048")},
+    ),
+    (
+        "kms:RotationPeriodInDays",
+        "90",
+        {"action": "kms:EnableKeyRotation", "command": c.EnableKeyRotation(KEY, 90)},
+    ),
+    (
+        "kms:ScheduleKeyDeletionPendingWindowInDays",
+        "7",
+        {"action": "kms:ScheduleKeyDeletion", "command": c.ScheduleKeyDeletion(KEY, 7)},
+    ),
+    (
+        "kms:BypassPolicyLockoutSafetyCheck",
+        "true",
+        {"action": "kms:PutKeyPolicy", "command": c.PutKeyPolicy(KEY, "", bypass_lockout_check=True)},
+    ),
+    *(
+        (
+            name,
+            value,
+            {"action": "kms:GetParametersForImport", "command": c.GetParametersForImport(KEY, "A", "B")},
+        )
+        for name, value in (("kms:WrappingAlgorithm", "A"), ("kms:WrappingKeySpec", "B"))
+    ),
+    ("kms:ExpirationModel", "KEY_MATERIAL_EXPIRES", {"command": IMPORT}),
+    ("kms:ExpirationModel", "KEY_MATERIAL_DOES_NOT_EXPIRE", {"command": c.ImportKeyMaterial(KEY, b"", b"")}),
+    ("kms:ValidTo", "1.500000", {"command": IMPORT}),
+    ("kms:ValidTo", None, {"command": c.ImportKeyMaterial(KEY, b"", b"")}),
+    # Grants.
+    ("kms:GrantOperations", ("Decrypt", "Encrypt"), {"command": GRANT}),
+    ("kms:GranteePrincipal", ALICE, {"command": GRANT}),
+    ("kms:RetiringPrincipal", "x.example.com", {"command": GRANT}),
+    ("kms:GrantConstraintType", "EncryptionContextSubset", {"command": GRANT}),
+    (
+        "kms:GrantConstraintType",
+        "EncryptionContextEquals",
+        {"command": c.CreateGrant(KEY, (), context_equals={"a": "b"})},
+    ),
+    ("kms:GrantConstraintType", None, {"command": c.CreateGrant(KEY, ())}),
+    ("kms:GrantIsForAWSResource", "false", {"command": GRANT}),
+    *(
+        (name, None, {})
+        for name in (
+            "kms:GrantOperations",
+            "kms:GranteePrincipal",
+            "kms:GrantConstraintType",
+            "kms:ExpirationModel",
+            "kms:ValidTo",
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "request_"), CASES)
+def test_the_value_of_each_condition_key(name: str, value: Value | None, request_: dict[str, Any]) -> None:
+    """As the page of the policy language describes it; None where the request has no such key."""
+    assert asked(name, **request_) == value
+
+
+@pytest.mark.parametrize(
+    ("arn", "kind", "name"),
+    [
+        (ALICE, "User", "alice"),
+        (f"arn:aws:iam::{ACCOUNT}:root", "Account", None),
+        (f"arn:aws:iam::{ACCOUNT}:service/jobs", None, None),
+    ],
+)
+def test_what_a_principal_is_called(arn: str, kind: str | None, name: str | None) -> None:
+    """A user has a name without its path; the service's own parts and the account's root have none."""
+    house = ServiceBench().house
+    with house.store.view() as view:
+        admin = view.principal(f"arn:aws:iam::{ACCOUNT}:user/admin")
+    assert admin is not None
+    caller = Caller(identity_of(replace(admin, arn=arn)), "r", REGION)
+    at = Circumstances(caller=caller, entry=Entry(), action="kms:ListKeys")
+    assert (at.get("aws:principaltype"), at.get("aws:username")) == (kind, name)
+
+
+def test_every_value_is_that_of_a_key_that_a_policy_may_name() -> None:
+    """A misspelt name here would be a key that is never there."""
+    assert [name for name in circumstances._KEYS if not keys.known(name)] == []
+    assert [family for family in circumstances._FAMILIES if not keys.known(f"{family}x")] == []
+
+
+def test_the_page_says_which_keys_no_request_has_yet(checkout: Path) -> None:
+    """Whoever writes a condition on one of them learns that it will not be there."""
+    page = (checkout / "docs" / "reference" / "policy-language.md").read_text()
+    (told,) = re.findall(r"No request has yet: (.+?)\.\n", page, flags=re.DOTALL)
+    everything = {*keys.KMS, *keys.AWS, *keys.KEYSTEAD, *keys.FAMILIES}
+    without = {n for n in everything if n.lower() not in {*circumstances._KEYS, *circumstances._FAMILIES}}
+    assert set(re.findall(r"`([^`]+)`", told)) == without
+
+
+def under(bench: ServiceBench, **condition: Any) -> KeyReference:
+    """A key that alice may use under a condition and the admin without."""
+    key = bench.key()
+    who = {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/alice"}, "Action": "kms:*", "Resource": "*"}
+    root = {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "kms:*", "Resource": "*"}
+    statements = [
+        {"Effect": "Allow", **root},
+        {"Sid": "ours", "Effect": "Allow", **who, "Condition": condition},
+    ]
+    bench.do(c.PutKeyPolicy(key, json.dumps({"Version": "2012-10-17", "Statement": statements})))
+    return key
+
+
+@pytest.fixture
+def bench() -> ServiceBench:
+    """An installation with an admin, and with alice, who may do nothing by her own policy."""
+    bench = ServiceBench()
+    bench.house.user("alice")
+    return bench
+
+
+def test_a_decision_under_a_condition_is_made_anew_for_each_request(bench: ServiceBench) -> None:
+    """One encryption context opens nothing for another, in either order."""
+    key = under(bench, StringEquals={"kms:EncryptionContext:app": "payroll"})
+    caller = bench.caller("alice")
+    for _ in range(2):
+        assert bench.do(c.Encrypt(key, b"x", {"app": "payroll"}), caller).blob
+        assert bench.records[-1].statement == "ours"
+        assert "AccessDenied" in bench.refusal(c.Encrypt(key, b"x", {"app": "tax"}), caller)
+        assert "AccessDenied" in bench.refusal(c.Encrypt(key, b"x"), caller)
+    held = bench.gate.working.key(REGION, key.name)
+    assert held is not None
+    assert not [action for identity, action in held.rulings if identity is caller.identity]
+
+
+def test_a_new_tag_on_a_key_counts_at_once(bench: ServiceBench) -> None:
+    """For uses and for changes of the key alike."""
+    key = under(bench, StringEquals={"aws:ResourceTag/Team": "red"})
+    assert "AccessDenied" in bench.refusal(c.Encrypt(key, b"x"), "alice")
+    assert "AccessDenied" in bench.refusal(c.DescribeKey(key), "alice")
+    bench.do(c.TagResource(key, (("team", "red"),)))
+    assert bench.do(c.Encrypt(key, b"x"), "alice").blob
+    assert bench.do(c.DescribeKey(key), "alice").key.arn == key_arn(key)
+    bench.do(c.UntagResource(key, ("team",)))
+    assert "AccessDenied" in bench.refusal(c.Encrypt(key, b"x"), "alice")
+
+
+def test_the_alias_that_names_a_key_counts(bench: ServiceBench) -> None:
+    """As the request has it, and not merely that there is one; all of them where the key is looked at."""
+    key = under(bench, StringEquals={"kms:RequestAlias": "alias/ours"})
+    bench.do(c.CreateAlias("alias/ours", key))
+    alias = KeyReference("alias/ours", is_alias=True)
+    assert bench.do(c.Encrypt(alias, b"x"), "alice").blob
+    assert "AccessDenied" in bench.refusal(c.Encrypt(key, b"x"), "alice")
+    key = under(bench, **{"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/theirs"}})
+    assert "AccessDenied" in bench.refusal(c.DescribeKey(key), "alice")
+    bench.do(c.CreateAlias("alias/theirs", key))
+    assert bench.do(c.DescribeKey(key), "alice").key.arn == key_arn(key)
+
+
+def test_conditions_of_an_action_without_a_key(bench: ServiceBench) -> None:
+    """They are asked each time, on the hot path and at the desk."""
+    ours = {
+        "Effect": "Allow",
+        "Resource": "*",
+        "Condition": {"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}},
+    }
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": {**ours, "Action": ["kms:GenerateRandom", "kms:ListKeys"]},
+    }
+    bench.house.user("bob", json.dumps(policy))
+    caller = bench.caller("bob")
+    for command in (c.GenerateRandom(8), c.ListKeys()):
+        caller.source = "203.0.113.7"
+        assert bench.do(command, caller)
+        caller.source = "198.51.100.7"
+        assert "AccessDenied" in bench.refusal(command, caller)
+    assert caller.identity.rulings == {}
