@@ -186,10 +186,6 @@ class Custodian(Protocol):
         """Take charge of what ``sender`` has sent here; `InvalidCiphertext` if it is not that, or not of that spec."""
         ...
 
-    def sign_request(self, request: bytes) -> bytes:
-        """A signature by ``transfer_identity`` on a request to a linked server."""
-        ...
-
     def protect(self, account: str, secret: bytes, binding: bytes) -> str:
         """Wrap a secret of the service's own (an access key's, the log's) so that it may be stored."""
         ...

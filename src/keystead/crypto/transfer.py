@@ -5,7 +5,7 @@ Every installation has two key pairs for this, which are made from its root key 
 is recorded on the way today stays closed to a quantum computer). Their public halves together are a
 `TransferIdentity`, one line of text to hand out:
 
-    keystead-link-1:<base64url of the verifying key (32) and the sealing key (1,184 + 32)>
+    keystead-transfer-1:<base64url of the verifying key (32) and the sealing key (1,184 + 32)>
 
 A message is
 
@@ -32,12 +32,11 @@ from keystead.crypto.keywrap import binding, from_text, to_text
 from keystead.crypto.secret import NeverCopied, Secret
 
 VERSION = b"\x01"
-PREFIX = "keystead-link-1:"
+PREFIX = "keystead-transfer-1:"
 SIGNATURE_BYTES = 64
 
 _SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 _LABEL = "keystead key transfer v1"
-_REQUEST = "keystead link request v1"
 _RAW, _MLKEM_BYTES = 32, 1184
 
 
@@ -49,7 +48,7 @@ class TransferIdentity:
     def __init__(self, raw: bytes) -> None:
         """Read the three public keys one after the other; `ValueError` unless they are."""
         if len(raw) != _RAW + _MLKEM_BYTES + _RAW:
-            message = "not the length of a link's keys"
+            message = "not the length of the three keys"
             raise ValueError(message)
         self.raw = raw
         self._verify = Ed25519PublicKey.from_public_bytes(raw[:_RAW])
@@ -67,7 +66,7 @@ class TransferIdentity:
             return cls(from_text(text[len(PREFIX) :]))
         except (InvalidCiphertext, ValueError):
             raise ConfigError(
-                f"a link's keys are one text that begins with {PREFIX}: copy what `keystead link show` prints there"
+                f"an identity for transfers is one text that begins with {PREFIX}: copy it whole"
             ) from None
 
     @property
@@ -132,15 +131,6 @@ class TransferKeys(NeverCopied):
             return Secret(_SUITE.decrypt(sealed, self._open, info=context))
         except (InvalidTag, ValueError):
             raise InvalidCiphertext from None
-
-    def sign_request(self, request: bytes) -> bytes:
-        """A signature on a request to a linked server."""
-        return self._sign.sign(binding(_REQUEST, request))
-
-
-def verify_request(sender: TransferIdentity, signature: bytes, request: bytes) -> bool:
-    """Whether ``sender`` has made that request."""
-    return sender.verify(signature, binding(_REQUEST, request))
 
 
 def _context(sender: TransferIdentity, recipient: TransferIdentity, about: bytes) -> bytes:

@@ -120,10 +120,6 @@ class SoftwareCustodian(NeverCopied):
         secret = self._transfer.receive(message, TransferIdentity.from_text(sender), about)
         return self._keep(account, binding, spec, checked(spec, secret.reveal()))
 
-    def sign_request(self, request: bytes) -> bytes:
-        """A signature with the key that signs the messages as well, under another label."""
-        return self._transfer.sign_request(request)
-
     # --- secrets of the service's own ----------------------------------------------------------------
 
     def protect(self, account: str, secret: bytes, binding: bytes) -> str:

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keystead.core.errors import CustodyUnavailable, DataDamaged, InvalidCiphertext, InvalidRequest
+from keystead.core.errors import (
+    ConfigError,
+    CustodyUnavailable,
+    DataDamaged,
+    InvalidCiphertext,
+    InvalidRequest,
+)
 from keystead.core.ports import Custodian, Material, Wrapped
 from keystead.core.spec import (
     ENCAPSULATE_DECAPSULATE,
@@ -148,6 +154,46 @@ class CustodyContract:
         """Answering "erased" for material that lies elsewhere would leave it alive."""
         with pytest.raises(DataDamaged):
             custodian.destroy(OURS, "elsewhere:abc")
+
+    # --- material between Regions --------------------------------------------------------------------
+
+    @pytest.mark.parametrize("spec", ["SYMMETRIC_DEFAULT", "HMAC_384", "ECC_NIST_P256", "ML_KEM_768"])
+    def test_material_is_sent_and_received(self, custodian: Custodian, spec: str) -> None:
+        """What arrives is the same material, under a handle of its own that opens."""
+        material = custodian.generate(OURS, BINDING, spec)
+        here = custodian.transfer_identity
+
+        message = custodian.send(OURS, material.handle, BINDING, spec, here, b"about")
+        arrived = custodian.receive(OURS, OTHER_BINDING, spec, message, here, b"about")
+
+        assert (arrived.id, arrived.public_key) == (material.id, material.public_key)
+        again = custodian.send(OURS, arrived.handle, OTHER_BINDING, spec, here, b"about")
+        assert custodian.receive(OURS, BINDING, spec, again, here, b"about").id == material.id
+        with pytest.raises(DataDamaged):
+            custodian.send(OURS, arrived.handle, BINDING, spec, here, b"about")
+
+    def test_what_was_sent_as_something_else_is_not_received(self, custodian: Custodian) -> None:
+        """Another label, another spec, a changed message: `InvalidCiphertext`, and nothing is kept."""
+        material = custodian.generate(OURS, BINDING)
+        here = custodian.transfer_identity
+        message = custodian.send(OURS, material.handle, BINDING, "SYMMETRIC_DEFAULT", here, b"about")
+
+        for changed, spec, about in [
+            (message, "SYMMETRIC_DEFAULT", b"other"),
+            (message, "HMAC_384", b"about"),
+            (message[:-1], "SYMMETRIC_DEFAULT", b"about"),
+            (b"", "SYMMETRIC_DEFAULT", b"about"),
+        ]:
+            with pytest.raises(InvalidCiphertext):
+                custodian.receive(OURS, BINDING, spec, changed, here, about)
+
+    def test_a_recipient_or_sender_that_is_none_is_refused(self, custodian: Custodian) -> None:
+        """A text that is no identity is a mistake of who configured it."""
+        material = custodian.generate(OURS, BINDING)
+        with pytest.raises(ConfigError):
+            custodian.send(OURS, material.handle, BINDING, "SYMMETRIC_DEFAULT", "nobody", b"about")
+        with pytest.raises(ConfigError):
+            custodian.receive(OURS, BINDING, "SYMMETRIC_DEFAULT", b"message", "nobody", b"about")
 
     # --- keys of every spec --------------------------------------------------------------------------
 
