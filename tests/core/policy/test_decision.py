@@ -571,7 +571,7 @@ MISSING: dict[str, tuple[Ruling, Missing, str]] = {
         "key-policy statement bob: another principal",
     ),
     "another resource comes closer than another principal": (
-        ruled([of_key(BOB), of_key(ALICE, Resource="arn:other")], []),
+        ruled([of_key(BOB), of_key(ALICE, Resource="arn:other"), of_key(CAROL)], []),
         Missing("key-policy", "#1", "resource"),
         "key-policy statement #1: another resource",
     ),
