@@ -435,6 +435,21 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     assert running.stop() == 0, running.log_file.read_text()
 
 
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Service]]:
+    """Starts services whose configuration ends with a text, shared by a module's tests."""
+    made: list[Service] = []
+
+    def serve(more: str) -> Service:
+        made.append(Service(tmp_path_factory.mktemp("serving") / "data"))
+        made[-1].serve(more=more)
+        return made[-1]
+
+    yield serve
+    for each in made:
+        assert each.stop() == 0, each.said()
+
+
 @pytest.fixture
 def own_service(tmp_path: Path) -> Iterator[Service]:
     """A service of the test's own, not started yet, that may be killed."""
