@@ -161,7 +161,7 @@ class Replica(Result):
 
 
 class LastUsage(Result):
-    """A key's last use, if there was one since ``tracked_since``."""
+    """A key's last use, if there was one since ``tracked_since``: when the log or the key began."""
 
     key: Key
     last: Use | None
@@ -190,11 +190,15 @@ class TagPage(Result):
 
 
 class RotationPage(Result):
-    """Some versions of a key, of which ``current`` is in use."""
+    """Some versions of a key.
+
+    ``awaits_replicas``: its pending material has not been imported into all replicas yet.
+    """
 
     key: Key
     versions: list[Version]
     marker: str
+    awaits_replicas: bool = False
 
 
 class RotationStatus(Result):

@@ -38,6 +38,7 @@ from keystead.core.key import Event, Key, Origin, Rotation, State, Version, vers
 from keystead.core.ports import Material, View, Wrapped
 from keystead.core.spec import SYMMETRIC
 from keystead.service import commands as c
+from keystead.service import members
 from keystead.service.desk import Desk
 from keystead.service.results import Done, Imported, ImportParameters
 
@@ -140,6 +141,7 @@ def import_key_material(command: c.ImportKeyMaterial, desk: Desk) -> Imported:
         version = replace(
             version,
             handle=version.handle or material.handle,
+            material_id=material.id,  # another's, where the number was only pending once, before the primary moved
             valid_to=command.valid_to,
             description=version.description if command.description is None else command.description,
         )
@@ -283,6 +285,11 @@ def _lose(desk: Desk, key: Key, version: Version) -> None:
     # Before the commit on purpose, as in `destroy_key`: the other order could leave material behind for ever.
     desk.custodian.destroy(key.account, version.handle)
     desk.tx.put_version(replace(version, handle="", valid_to=None))
+    if version.rotation is Rotation.PENDING and key.primary:  # with it goes what replicas have of it
+        for replica in members.others(desk.tx, key):
+            theirs = desk.tx.version(replica.region, replica.id, version.number)
+            if theirs is not None and theirs.handle:
+                _lose(desk, replica, theirs)
 
 
 def _drop_expired_pending(desk: Desk, key: Key) -> None:
@@ -349,6 +356,16 @@ def _known(desk: Desk, key: Key) -> list[Version]:
 def _primary_of(desk: Desk, key: Key) -> Key | None:
     """The primary of a replica, if it is kept here."""
     return desk.tx.key(key.members[0], key.id) if is_replica(key) else None
+
+
+def awaited(desk: Desk, key: Key, waiting: Version) -> list[Key]:
+    """The replicas of a primary that lack the material which waits for its rotation."""
+    found = []
+    for replica in members.others(desk.tx, key):
+        theirs = pending(desk, replica)
+        if theirs is None or theirs.number != waiting.number:
+            found.append(replica)
+    return found
 
 
 def is_replica(key: Key) -> bool:

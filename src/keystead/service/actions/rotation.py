@@ -58,9 +58,8 @@ def _automatic(command: c.EnableKeyRotation | c.DisableKeyRotation, desk: Desk, 
 
 
 def get_key_rotation_status(command: c.GetKeyRotationStatus, desk: Desk) -> RotationStatus:
-    """Whether and when a key rotates."""
+    """Whether and when a key rotates. One that cannot rotate does not, and says so: Terraform asks of every key."""
     key = desk.key(command.key, Event.READ, "kms:GetKeyRotationStatus")
-    _check_rotates(key)
     running = _running(desk, key)
     key = members.with_date(desk.tx, key)
     return RotationStatus(key, None if running is None else running.created)
@@ -112,7 +111,9 @@ def list_key_rotations(command: c.ListKeyRotations, desk: Desk) -> RotationPage:
     versions, marker = desk.page(
         f"rotations {key.ref}", command.marker, command.limit, fetch, lambda version: str(version.number)
     )
-    return RotationPage(key, versions, marker)
+    waiting = imports.pending(desk, key) if key.origin is Origin.EXTERNAL and command.all_material else None
+    awaits = waiting is not None and bool(imports.awaited(desk, key, waiting))
+    return RotationPage(key, versions, marker, awaits_replicas=awaits)
 
 
 def _check_rotates(key: Key) -> None:
@@ -143,24 +144,19 @@ def _check_idle(desk: Desk, key: Key) -> None:
 
 
 def _rotate_imported(key: Key, desk: Desk) -> Key:
-    """The key on the material that was pending, and its replicas that are kept here with it."""
+    """The key on the material that was pending, and its replicas with it."""
     pending = imports.pending(desk, key)
     if pending is None:
         raise InvalidKeyState(f"No available key material pending rotation for the key: {key.arn}.")
-    members = [(key, pending)]
-    for region in key.members[1:]:
-        replica = desk.tx.key(region, key.id)
-        if replica is not None:
-            theirs = imports.pending(desk, replica)
-            if theirs is None or theirs.number != pending.number:
-                raise InvalidKeyState(
-                    f"The key material (id: {pending.material_id}) pending rotation of {key.arn} has not been "
-                    f"imported into its replica {replica.arn}."
-                )
-            members.append((replica, theirs))
-    for member, version in members:
+    for replica in imports.awaited(desk, key, pending):
+        raise InvalidKeyState(
+            f"The key material (id: {pending.material_id}) pending rotation of {key.arn} has not been imported "
+            f"into its replica {replica.arn}."
+        )
+    key = desk.save(replace(key, current_version=pending.number))
+    for member in (*members.others(desk.tx, key), key):
+        version = imports.pending(desk, member) or pending  # each has its own
         desk.tx.put_version(replace(version, rotation=Rotation.ON_DEMAND, rotated=desk.now))
-        rotated = replace(member, current_version=version.number)
-        desk.save(replace(rotated, expires=imports.earliest_expiry(desk, rotated)))
+        key = desk.save(replace(member, expires=imports.earliest_expiry(desk, member)))
     desk.entry.version = pending.number
-    return desk.tx.key(key.region, key.id) or key
+    return key

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from keystead.core.key import Key, Origin, Rotation, State, Version
+from keystead.core.key import Origin, Rotation, State, Version
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations.forms import Row, done, encode, expiration_model, key, page
 from keystead.service import commands as c
@@ -43,21 +43,24 @@ def _rotations(result: r.RotationPage) -> bytes:
     return encode(
         model.ListKeyRotationsResponse(
             NextMarker=result.marker or None,
-            Rotations=[_rotation(result.key, version) for version in result.versions],
+            Rotations=[_rotation(result, version) for version in result.versions],
             Truncated=bool(result.marker),
         )
     )
 
 
-def _rotation(key: Key, version: Version) -> model.RotationsListEntry:
+def _rotation(result: r.RotationPage, version: Version) -> model.RotationsListEntry:
     """One material of a key: more is said of an imported one."""
+    key = result.key
     rotated = version.rotation in (Rotation.AUTOMATIC, Rotation.ON_DEMAND)
     imported = key.origin is Origin.EXTERNAL
     there = imported and bool(version.handle)
     if version.number == key.current_version:
         state = "CURRENT"
+    elif version.rotation is not Rotation.PENDING:
+        state = "NON_CURRENT"
     else:
-        state = "PENDING_ROTATION" if version.rotation is Rotation.PENDING else "NON_CURRENT"
+        state = "PENDING_MULTI_REGION_IMPORT_AND_ROTATION" if result.awaits_replicas else "PENDING_ROTATION"
     return model.RotationsListEntry(
         ExpirationModel=expiration_model(version) if there else None,
         ImportState=("IMPORTED" if there else "PENDING_IMPORT") if imported else None,
