@@ -370,6 +370,10 @@ LAYERS: dict[str, tuple[Ruling, Ruling]] = {
         ruled([of_key("*")], [], SESSION, session_policies=(identity(SILENT),)),
         Ruling(False, "session-policy", "", SESSION_SILENT),
     ),
+    "a key policy names everybody, and the session policy allows": (
+        ruled([of_key("*")], [], SESSION, session_policies=(identity(ALLOW), identity(SILENT))),
+        Ruling(True, "key-policy", "#0", ""),
+    ),
     "one of several session policies allows": (
         ruled([of_key(ROLE)], [], SESSION, session_policies=(identity(SILENT), identity(ALLOW))),
         Ruling(True, "key-policy", "#0", ""),
@@ -623,13 +627,15 @@ def test_what_is_allowed_or_denied_by_a_statement_misses_nothing() -> None:
     assert ruled([of_key("*", "Deny")], []).missing is None
 
 
-def test_a_document_keeps_the_statements_of_a_bounded_number_of_actions() -> None:
-    """Whatever is asked of it, it does not grow for ever."""
-    policy = identity(statement(action="kms:1*"))
+@pytest.mark.parametrize("varied", ["action", "resource"])
+def test_a_document_keeps_statements_for_a_bounded_number_of_questions(varied: str) -> None:
+    """Whatever is asked of it, it does not grow for ever, and it goes on answering right."""
+    policy = identity(statement(**{varied: "kms:1*"}))
     found = []
     for number in range(2000):
-        question = Question(
-            principal=ALICE, account=HERE, identity_policy=policy, action=f"kms:{number}", resource=KEY
-        )
+        names = {"action": "kms:1", "resource": "kms:1", varied: f"kms:{number}"}
+        question = Question(principal=ALICE, account=HERE, identity_policy=policy, **names)
         found.append(decide(question).allowed)
     assert found == [str(number).startswith("1") for number in range(2000)]
+    assert len(policy._selections) <= 1024
+    assert all(len(about._on or {}) <= 256 for about in policy._selections.values())

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Final
 
@@ -322,16 +323,22 @@ def _addresses(templates: Sequence[Template]) -> Match:
     wanted = [(net.version, int(net.network_address), int(net.netmask)) for net in networks]
 
     def match(value: str, _get: Get) -> bool:
-        try:
-            found = ip_address(value)
-        except ValueError:
-            return False
-        # A listener for both families shows an IPv4 peer as ::ffff:203.0.113.5.
-        found = getattr(found, "ipv4_mapped", None) or found
-        version, number_ = found.version, int(found)
+        version, number_ = _address(value)
         return any(version == v and number_ & mask == network for v, network, mask in wanted)
 
     return match
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> tuple[int, int]:
+    """The family and the number of an address; a family that does not exist if it is none."""
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return 0, 0
+    # A listener for both families shows an IPv4 peer as ::ffff:203.0.113.5.
+    found = getattr(found, "ipv4_mapped", None) or found
+    return found.version, int(found)
 
 
 def _template(value: str, *, variables: bool) -> Template:

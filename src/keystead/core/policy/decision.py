@@ -168,7 +168,7 @@ def decide(question: Question) -> Ruling:
     named: Statement | None = None
     here = key_policy is None or question.account == question.key_account
     if key_policy is not None:
-        allows = key_policy.about(action).allows_to
+        allows = key_policy.about(action, question.resource).allows_to
         direct = asked.first_to(asked.itself, allows)
         if here and direct is not None:
             return Ruling(
@@ -248,17 +248,13 @@ class _Asked:
         return self._get
 
     def first(self, statements: Iterable[Statement]) -> Statement | None:
-        """The first of these statements, all about the action, that applies to resource and conditions."""
-        resource = self.question.resource
+        """The first of these statements, all about action and resource, of which the rest holds as well."""
         for statement in statements:
-            covers = statement.resources
-            if covers is not None and not covers(resource):
-                continue
             if statement.fixed:
                 return statement
             get = self._get or self.get()
             open_covers = statement.open_resources
-            if open_covers is None or open_covers(resource, get):
+            if open_covers is None or open_covers(self.question.resource, get):
                 for test in statement.tests:
                     if not test(get):
                         break
@@ -281,22 +277,22 @@ class _Asked:
     def denied(self) -> tuple[str, Document, Statement] | None:
         """The first Deny that applies."""
         question = self.question
-        action = question.action
+        action, resource = question.action, question.resource
         for document in question.guardrails:
-            if (found := self.first(document.about(action).denies)) is not None:
+            if (found := self.first(document.about(action, resource).denies)) is not None:
                 return GUARDRAIL, document, found
         key_policy = question.key_policy
-        if key_policy is not None and (about := key_policy.about(action)).denies:
+        if key_policy is not None and (about := key_policy.about(action, resource)).denies:
             found = self.first_to(self.names, about.denies_to)
             if found is None:
                 found = self.first(s for s in about.denies_but if not self._spared(s))
             if found is not None:
                 return KEY_POLICY, key_policy, found
-        denies = question.identity_policy.about(action).denies
+        denies = question.identity_policy.about(action, resource).denies
         if denies and (found := self.first(denies)) is not None:
             return IDENTITY_POLICY, question.identity_policy, found
         for kind, document in question.others():
-            if (found := self.first(document.about(action).denies)) is not None:
+            if (found := self.first(document.about(action, resource).denies)) is not None:
                 return kind, document, found
         return None
 
@@ -314,11 +310,11 @@ class _Asked:
     def by_identity(self) -> tuple[Document, Statement] | None:
         """The first Allow of the identity policies that applies."""
         question = self.question
-        action = question.action
-        if (found := self.first(question.identity_policy.about(action).allows)) is not None:
+        action, resource = question.action, question.resource
+        if (found := self.first(question.identity_policy.about(action, resource).allows)) is not None:
             return question.identity_policy, found
         for document in question.more_identity_policies:
-            if (found := self.first(document.about(action).allows)) is not None:
+            if (found := self.first(document.about(action, resource).allows)) is not None:
                 return document, found
         return None
 
@@ -327,9 +323,11 @@ class _Asked:
         question = self.question
         layers: list[tuple[str, Document, Statement | None]] = []
         if (boundary := question.boundary) is not None:
-            layers.append((BOUNDARY, boundary, self.first(boundary.about(question.action).allows)))
+            layers.append(
+                (BOUNDARY, boundary, self.first(boundary.about(question.action, question.resource).allows))
+            )
         for document in question.session_policies:
-            found = self.first(document.about(question.action).allows)
+            found = self.first(document.about(question.action, question.resource).allows)
             if layers and layers[-1][0] == SESSION_POLICY:
                 layers.pop()
             layers.append((SESSION_POLICY, document, found))

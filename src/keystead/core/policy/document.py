@@ -3,14 +3,14 @@
 Everything is checked here, once, when a policy is put: whatever is not understood is refused with the statement
 and the name of the element, because a statement that is half understood must never be half obeyed.
 
-A document keeps for each action the statements that speak of it, so that a decision looks at no others, and for
-a key policy also by whom they name: what it costs does not grow with the principals that a policy lists.
+A document keeps for each action and resource the statements that speak of them, so that a decision looks at no
+others, and for a key policy also by whom they name: what it costs does not grow with what a policy lists.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ VERSIONS: Final = ("2012-10-17", "2008-10-17")
 """Of the language. The second, which holds where none is named, has no policy variables."""
 
 _ACTIONS_KEPT: Final = 1024  # for which one document keeps the statements
+_RESOURCES_KEPT: Final = 256  # for each of these
 
 
 class Effect(StrEnum):
@@ -71,16 +72,41 @@ class Statement:
 
 
 class Selection:
-    """The statements of one document about one action."""
+    """The statements of one document about one action, and of those the ones about a resource.
 
-    __slots__ = ("allows", "allows_to", "denies", "denies_but", "denies_to")
+    Whether a resource's variables and the conditions hold as well is for each request to tell.
+    """
+
+    __slots__ = ("_all", "_on", "allows", "allows_to", "denies", "denies_but", "denies_to")
 
     def __init__(self, statements: Sequence[Statement]) -> None:
+        self._all = statements
+        self._on: dict[str, Selection] | None = None
+        if any(s.resources is not None for s in statements):
+            self._on = {}
         self.allows = tuple(s for s in statements if s.effect is Effect.ALLOW)
         self.denies = tuple(s for s in statements if s.effect is Effect.DENY)
         self.denies_but = tuple(s for s in self.denies if s.all_but)
         self.allows_to = _by_name(self.allows)
         self.denies_to = _by_name(s for s in self.denies if not s.all_but)
+
+    def on(self, resource: str) -> "Selection":
+        """Those about a resource."""
+        narrower = self._on
+        if narrower is None:
+            return self
+        found = narrower.get(resource)
+        if found is None:
+            if len(narrower) >= _RESOURCES_KEPT:
+                narrower.clear()
+            found = narrower[resource] = Selection(
+                [
+                    replace(s, resources=None)
+                    for s in self._all
+                    if s.resources is None or s.resources(resource)
+                ]
+            )
+        return found
 
 
 def _by_name(statements: Iterable[Statement]) -> Mapping[str, tuple[Statement, ...]]:
@@ -103,14 +129,14 @@ class Document:
         """The condition keys, in lower case, that a decision by this policy may need."""
         self._selections: dict[str, Selection] = {}
 
-    def about(self, action: str) -> Selection:
-        """Its statements about an action."""
+    def about(self, action: str, resource: str) -> Selection:
+        """Its statements about an action on a resource."""
         found = self._selections.get(action)
         if found is None:
             if len(self._selections) >= _ACTIONS_KEPT:
                 self._selections.clear()
             found = self._selections[action] = Selection([s for s in self.statements if s.about(action)])
-        return found
+        return found.on(resource)
 
 
 def parse_key_policy(text: str, name: str = "") -> Document:
