@@ -1,12 +1,16 @@
 """Rotation: by the calendar and on demand, and what a key's history says."""
 
+from dataclasses import replace
+
 import pytest
 
-from keystead.core.key import Key, Rotation, State
+from keystead.core.errors import UnsupportedOperation
+from keystead.core.key import Key, Origin, Rotation, State, Version
 from keystead.core.names import KeyReference
 from keystead.service import commands as c
 from keystead.service.due import due
 from keystead.service.quotas import Quotas
+from keystead.testing.installation import REGION
 from keystead.testing.service import JOBS, ServiceBench, key_arn
 
 DAY = 86_400
@@ -162,3 +166,109 @@ def test_a_marker_of_another_keys_history_is_refused(bench: ServiceBench) -> Non
         bench.do(c.RotateKeyOnDemand(key))
     marker = bench.do(c.ListKeyRotations(key, limit=1)).marker
     assert bench.refusal(c.ListKeyRotations(other, marker=marker)).startswith("InvalidMarker")
+
+
+def test_asymmetric_and_hmac_keys_never_rotate(bench: ServiceBench) -> None:
+    """Their state is looked at first; then it is UnsupportedOperation without a word. Their status says no."""
+    key = bench.key(c.CreateKey(spec="HMAC_256", usage="GENERATE_VERIFY_MAC"))
+    setting = (c.EnableKeyRotation(key), c.DisableKeyRotation(key))
+    for command in (*setting, c.RotateKeyOnDemand(key), c.ListKeyRotations(key)):
+        error = bench.answer(command).error
+        assert (type(error), getattr(error, "args", None)) == (UnsupportedOperation, ())
+    assert status(bench, key).rotation_period_days is None
+    bench.do(c.DisableKey(key))
+    for command in (*setting, c.RotateKeyOnDemand(key)):
+        assert bench.refusal(command) == f"KeyDisabled: {key_arn(key)} is disabled."
+
+
+def test_imported_keys_do_not_rotate_by_themselves(bench: ServiceBench) -> None:
+    """Their origin is looked at before their state, whatever it is; their status can be read."""
+    key = bench.key(c.CreateKey(origin=Origin.EXTERNAL))
+    told = f"UnsupportedOperation: {key_arn(key)} origin is EXTERNAL which is not valid for this operation."
+    for _ in range(2):
+        assert bench.refusal(c.EnableKeyRotation(key)) == told
+        assert bench.refusal(c.DisableKeyRotation(key)) == told
+        assert status(bench, key).rotation_period_days is None
+        bench.answer(c.ScheduleKeyDeletion(key))
+    bench.do(c.CancelKeyDeletion(key))
+    pending = f"InvalidKeyState: {key_arn(key)} is pending import."
+    assert bench.refusal(c.RotateKeyOnDemand(key)) == pending
+
+
+def test_replicas_rotate_with_their_primary(bench: ServiceBench) -> None:
+    """What is set, and asked for, there is refused; what is done there is read here."""
+    key = bench.key(c.CreateKey(multi_region=True))
+    bench.do(c.ReplicateKey(key, "us-east-1"))
+    told = f"UnsupportedOperation: {key_arn(key, 'us-east-1')} is not a multi-region primary key."
+    for command in (c.EnableKeyRotation(key), c.DisableKeyRotation(key), c.RotateKeyOnDemand(key)):
+        assert bench.refusal(command, region="us-east-1") == told
+    bench.do(c.EnableKeyRotation(key))
+    bench.do(c.RotateKeyOnDemand(key))
+    assert bench.do(c.GetKeyRotationStatus(key), region="us-east-1").key.rotation_period_days == 365
+    assert len(bench.do(c.ListKeyRotations(key), region="us-east-1").versions) == 1
+
+
+def test_keys_of_a_key_store_do_not_rotate(bench: ServiceBench) -> None:
+    """What their store does with them is not ours; their origin is named."""
+    key = bench.key()
+    with bench.house.store.transact("x") as tx:
+        stored = tx.key(REGION, key.name)
+        assert stored is not None
+        tx.put_key(replace(stored, key_store="cks-1", origin=Origin.EXTERNAL_KEY_STORE))
+    told = f"UnsupportedOperation: {key_arn(key)} origin is EXTERNAL_KEY_STORE which is not valid for this operation."
+    for command in (
+        c.EnableKeyRotation(key),
+        c.DisableKeyRotation(key),
+        c.RotateKeyOnDemand(key),
+        c.ListKeyRotations(key),
+    ):
+        assert bench.refusal(command) == told
+    assert status(bench, key).rotation_period_days is None
+
+
+def test_a_key_that_is_rotating_does_not_rotate_again(bench: ServiceBench) -> None:
+    """While a version is on its way to the replicas, another rotation is a conflict, and the status says since when."""
+    key = bench.key()
+    bench.do(c.EnableKeyRotation(key, 90))
+    assert bench.do(c.GetKeyRotationStatus(key)).running_since is None
+    began = bench.house.clock.now()
+    with bench.house.store.transact("x") as tx:
+        version = tx.version(REGION, key.name, 1)
+        assert version is not None
+        tx.add_version(replace(version, number=2, rotation=Rotation.PENDING, created=began))
+    bench.house.clock.time += 90 * DAY
+    told = f"RotationInProgress: {key_arn(key)} is being rotated already."
+    assert bench.refusal(c.RotateKeyOnDemand(key)) == told
+    assert bench.refusal(c.RotateKeyAutomatically(key), JOBS) == told
+    assert bench.do(c.GetKeyRotationStatus(key)).running_since == began
+
+
+@pytest.mark.parametrize("versions", [300, pytest.param(10_000, marks=pytest.mark.long)])
+def test_every_version_of_a_key_opens_what_it_has_sealed(versions: int) -> None:
+    """Whatever their number; each is loaded once, and then none of them asks the store again."""
+    bench = ServiceBench(quotas=Quotas(rotations_on_demand=versions))
+    key = bench.key()
+    blobs = [bench.do(c.Encrypt(key, b"1")).blob]
+    for number in range(2, versions + 1):
+        bench.do(c.RotateKeyOnDemand(key))
+        blobs.append(bench.do(c.Encrypt(key, b"%d" % number)).blob)
+    fresh = ServiceBench(bench.house, "w1")
+    for number, blob in enumerate(blobs, 1):
+        assert fresh.do(c.Decrypt(blob)).plaintext == b"%d" % number
+    caller = fresh.caller()
+    for number, blob in enumerate(blobs, 1):  # `Gate.handle` alone would raise `NotLoaded`
+        answer = fresh.gate.handle(caller, c.Decrypt(blob))
+        assert not fresh.gate.settle([answer])
+        assert answer.outcome().plaintext == b"%d" % number
+    assert len({version.material_id for version in all_versions(bench, key)}) == versions
+
+
+def all_versions(bench: ServiceBench, key: KeyReference) -> list[Version]:
+    """The whole history, page by page."""
+    found, marker = [], ""
+    while True:
+        page = bench.do(c.ListKeyRotations(key, all_material=True, limit=1000, marker=marker))
+        found += page.versions
+        marker = page.marker
+        if not marker:
+            return found
