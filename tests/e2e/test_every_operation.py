@@ -646,7 +646,7 @@ NEVER: Final[dict[str, str]] = {
     # Of every operation.
     "KMSInternal": "a bug, which tests/server/test_worker.py makes",
     "DependencyTimeout": "the store or an XKS proxy out of reach: tests/server/test_worker.py",
-    "KeyUnavailable": "an XKS proxy that denies: tests/e2e/test_external_key_store.py",
+    "KeyUnavailable": "what an XKS proxy refuses is KMSInvalidState, as its specification says",
     "InvalidArn": "a key ARN that is none is NotFound 'Invalid keyId', as recorded from AWS",
     # Of some.
     "CreateKey.LimitExceeded": "there is no quota of keys",

@@ -157,9 +157,7 @@ class OpenKey:
         return self.do(lambda: self.decrypt(algorithm, ciphertext, context), then)
 
     def encrypt(self, algorithm: str, plaintext: bytes, context: bytes) -> bytes:
-        """A ciphertext: a blob under a symmetric key, or an RSA key's own."""
-        if algorithm == SYMMETRIC:
-            return self.seal(plaintext, context)
+        """An RSA key's own ciphertext."""
         if context:
             raise InvalidRequest(_NO_CONTEXT)
         return self._held.public.encrypt(algorithm, plaintext)
