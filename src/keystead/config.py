@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from typing_extensions import override
 
@@ -82,6 +83,17 @@ class Xks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Another installation, whose Regions this one's multi-Region keys may have members in, and the reverse."""
+
+    name: str
+    regions: tuple[str, ...]  # that are served there
+    url: str  # of its control plane
+    identity: str  # what `keystead link show` prints there
+    ca: Path | None = None  # whose certificates count; the system's authorities otherwise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that can be set."""
 
@@ -95,6 +107,7 @@ class Config:
     jobs_seconds: float = 60.0  # between two looks for what is due
     limits: Limits = Limits()
     xks: Xks = Xks()
+    links: tuple[Link, ...] = ()
 
     @property
     def store(self) -> str:
@@ -137,9 +150,11 @@ def parse(raw: Mapping[str, Any], base: Path) -> Config:
         tls=_tls(tls, base),
         limits=_limits(table.table("limits")),
         xks=_xks(table.table("xks"), base),
+        links=tuple(_link(each, base) for each in table.tables("link")),
     )
     for part in (listen, control, tls, table):
         part.finish()
+    _check_links(config)
     return config
 
 
@@ -155,6 +170,12 @@ class _Table:
         if not isinstance(value, dict):
             raise self._wrong(name, "a table")
         return _Table(name, value)
+
+    def tables(self, name: str) -> list["_Table"]:
+        values = self._values.pop(name, [])
+        if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+            raise self._wrong(name, f"tables that each begin with [[{name}]]")
+        return [_Table(name, value) for value in values]
 
     def text(self, name: str, default: str = "", *, required: bool = False) -> str:
         value = self._values.pop(name, default)
@@ -197,6 +218,7 @@ class _Table:
         return ConfigError(f"the setting {self._path(name)!r} must be {expected}")
 
 
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _REGION: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _MOST: Final = 100_000_000
 
@@ -229,6 +251,42 @@ def _xks(table: _Table, base: Path) -> Xks:
     )
     table.finish()
     return xks
+
+
+def _link(table: _Table, base: Path) -> Link:
+    authorities = table.text("ca")
+    link = Link(
+        name=table.text("name", required=True),
+        regions=table.regions("regions"),
+        url=table.text("url", required=True).rstrip("/"),
+        identity=table.text("identity", required=True),
+        ca=base / authorities if authorities else None,
+    )
+    table.finish()
+    if _NAME.fullmatch(link.name) is None:
+        raise ConfigError("the setting 'link.name' must be up to 32 lower-case letters, digits and hyphens")
+    if not link.regions:
+        raise ConfigError("the setting 'link.regions' must name the regions that the linked server serves")
+    parts = urlsplit(link.url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
+        raise ConfigError("the setting 'link.url' must be an address such as https://keystead.example:8901")
+    return link
+
+
+def _check_links(config: Config) -> None:
+    """Every Region is served by one server, and every link leads to another."""
+    if not config.links:
+        return
+    if not config.regions:
+        raise ConfigError("with links, the setting 'listen.regions' must say which regions are served here")
+    regions = [*config.regions, *(region for link in config.links for region in link.regions)]
+    twice = sorted({region for region in regions if regions.count(region) > 1})
+    if twice:
+        raise ConfigError(f"the region {twice[0]} is in more than one place: one server serves it")
+    for what in ("name", "identity"):
+        values = [getattr(link, what) for link in config.links]
+        if len(set(values)) < len(values):
+            raise ConfigError(f"two links have the same {what}: each must have its own")
 
 
 def _limits(table: _Table) -> Limits:
@@ -266,6 +324,12 @@ address = "{control}"
 # [xks]                           # external key stores: key managers behind XKS proxies
 # ca = "proxies.pem"              # the authorities of their certificates; the default is the system's
 # deadline_ms = 250               # of one request to a proxy
+
+# [[link]]                        # another server whose regions are regions for keys of this one
+# name = "overseas"
+# regions = ["us-east-1"]
+# url = "https://keystead.example:8901"
+# identity = "keystead-transfer-1:..."  # what `keystead link show` prints there
 
 # [limits]
 # body_bytes = 131072

@@ -14,10 +14,10 @@ key that makes pagination markers. All of it is stored in one transaction, or no
 
 import ssl
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Self
 
@@ -32,19 +32,23 @@ from keystead.audit.usagebook import SqliteBooks
 from keystead.config import DATABASE, Config
 from keystead.core.errors import AuditUnavailable, ConfigError, DataDamaged
 from keystead.core.key import binding
-from keystead.core.ports import Clock, Custodian, Random, Store
+from keystead.core.ports import Clock, Custodian, Random, Store, View
 from keystead.core.principal import AccessKey, Principal, secret_binding, service_arn, user_arn
 from keystead.core.seal import SealSlot
 from keystead.crypto.note import NoteSigner
 from keystead.crypto.random import startup_health_test, system_random
+from keystead.crypto.transfer import TransferIdentity
 from keystead.custody import seal
 from keystead.custody.seals import SecretSource
 from keystead.custody.xks import Client, trust
+from keystead.fronts.links import POLICY as LINK_POLICY
+from keystead.jobs.links import Address, Correspondent, Neighbour
 from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller, identity_of
 from keystead.service.due import Due, due
 from keystead.service.entry import OK, Entry, encode, moment, uses
 from keystead.service.gate import Gate
+from keystead.service.linking import Member, Peer, made, untold
 from keystead.service.quotas import Quotas
 from keystead.service.recovery import STAGE, resolve, unfinished
 
@@ -64,6 +68,7 @@ __all__ = [
 SERVICE_ACCOUNT: Final = "000000000000"  # owns what the service needs for itself
 JOBS: Final = "jobs"
 ADMIN: Final = "admin"
+LINK: Final = "link-"  # and the name of the link: whom a linked server is here
 CONTROL: Final = "control"
 VKEY_FILE: Final = "audit.vkey"
 
@@ -73,7 +78,8 @@ _ADMIN_POLICY: Final = (
 )
 _JOBS_POLICY: Final = (
     '{"Version": "2012-10-17", "Statement": [{"Sid": "Jobs", "Effect": "Allow", "Action": '
-    '["keystead:DestroyKey", "keystead:RotateKey", "keystead:ExpireKeyMaterial"], "Resource": "*"}]}'
+    '["keystead:DestroyKey", "keystead:RotateKey", "keystead:ExpireKeyMaterial", "keystead:TellMember", '
+    '"keystead:MemberTold"], "Resource": "*"}]}'
 )
 _SIGNING_KEY: Final = binding("audit-signing-key")
 _MARKER_KEY: Final = binding("marker-key")
@@ -120,11 +126,13 @@ def found(
     secrets: SecretSource,
     clock: Clock,
     random: Random,
+    *,
+    account: str = "",
     **options: str | int,
 ) -> Founded:
     """Make a new installation in ``config.data``, sealed by one slot of that ``kind``.
 
-    Raises `ConfigError` if there is one already, and `SealError` when the slot's secret is missing.
+    Its account is drawn by lot unless it is given, which is for installations that are to be linked. Raises `ConfigError` if there is one already, and `SealError` when the slot's secret is missing.
     """
     startup_health_test(random)
     try:
@@ -140,7 +148,7 @@ def found(
                 raise ConfigError(f"{config.data} holds an installation already: choose another directory")
         # (1) The keys of the service itself.
         instance = random(8).hex()
-        account = f"{int.from_bytes(random(8), 'big') % 10**12:012d}"
+        account = account or f"{int.from_bytes(random(8), 'big') % 10**12:012d}"
         root = seal.new_root(random)
         custodian = custody.connect("software:", root=root, random=random)
         account_keys = {name: custodian.enroll(name) for name in (SERVICE_ACCOUNT, account)}
@@ -208,6 +216,7 @@ class Installation:
     _signing_key: bytes
     _marker_key: bytes
     _proxies: ssl.SSLContext  # how XKS proxies are told from others
+    peers: tuple[Peer, ...] = ()
 
     @override
     def __repr__(self) -> str:
@@ -235,6 +244,10 @@ class Installation:
         for account, wrapped in account_keys.items():
             custodian.admit(account, wrapped)
 
+        for link in config.links:
+            if TransferIdentity.from_text(link.identity).text == custodian.transfer_identity:
+                raise ConfigError(f"the link {link.name!r} leads to this installation: give its own identity")
+
         def own(name: str, label: bytes) -> bytes:
             return custodian.reveal(SERVICE_ACCOUNT, settings[name] or "", label)
 
@@ -250,6 +263,15 @@ class Installation:
             _signing_key=own("audit-signing-key", _SIGNING_KEY),
             _marker_key=own("marker-key", _MARKER_KEY),
             _proxies=trust(config.xks.ca),
+            peers=tuple(
+                Peer(
+                    link.name,
+                    service_arn(settings["account"] or "", f"{LINK}{link.name}"),
+                    link.regions,
+                    link.identity,
+                )
+                for link in config.links
+            ),
         )
 
     def log(self, slot: str, helper: Executor | None = None) -> Log:
@@ -265,6 +287,79 @@ class Installation:
             notice=self._notice,
             executor=helper,
         )
+
+    def settle_links(self) -> None:
+        """Make the principals of linked servers those of the configuration, and let the jobs write to them.
+
+        Before anything is served, and on record when something changes.
+        """
+        wanted = {peer.principal: f"{LINK}{peer.name}" for peer in self.peers}
+        jobs_arn, changed = service_arn(self.account, JOBS), []
+        with closing(store.connect(self.config.store, now=self.clock.now)) as opened:
+            with opened.view() as view:
+                people = {each.arn: each for each in self._principals(view)}
+            jobs = people.get(jobs_arn)
+            links = {arn for arn, each in people.items() if each.name.startswith(LINK) and arn == service_arn(
+                self.account, each.name
+            )}
+            stale_jobs = bool(wanted) and jobs is not None and jobs.policy != _JOBS_POLICY
+            if links == wanted.keys() and not stale_jobs:
+                return
+            with opened.transact("links") as tx:
+                if jobs is not None and stale_jobs:
+                    tx.put_principal(replace(jobs, policy=_JOBS_POLICY))
+                    changed.append(jobs_arn)
+                for arn in sorted(links - wanted.keys()):
+                    tx.delete_principal(arn)
+                    changed.append(arn)
+                for arn in sorted(wanted.keys() - links):
+                    name = wanted[arn]
+                    tx.put_principal(
+                        Principal(
+                            arn=arn,
+                            account=self.account,
+                            name=name,
+                            created=self.clock.now(),
+                            policy=LINK_POLICY,
+                        )
+                    )
+                    changed.append(arn)
+        with closing(self.log(CONTROL)) as log:
+            log.append(
+                encode(
+                    Entry(
+                        account=self.account,
+                        action="keystead:Link",
+                        outcome=OK,
+                        subject=" ".join(changed),
+                        time=int(self.clock.now() * 1e6),
+                        v=1,
+                    )
+                )
+            )
+
+    def _principals(self, view: View) -> Iterator[Principal]:
+        after = ""
+        while page := view.principals(self.account, after, 100):
+            yield from page
+            after = page[-1].arn
+
+    def correspondents(self) -> list[Neighbour]:
+        """The linked servers, as the job that writes to them knows them."""
+        return [
+            Neighbour(
+                link.name,
+                link.regions,
+                Correspondent(
+                    Address(link.url, trust(link.ca)),
+                    link.identity,
+                    custodian=self.custodian,
+                    clock=self.clock,
+                    random=self.random,
+                ).ask,
+            )
+            for link in self.config.links
+        ]
 
     def finish(self, log: Log, opened: Store) -> None:
         """Append the outcomes of changes that a crash has interrupted, as the store tells them."""
@@ -340,6 +435,7 @@ class Installation:
             marker_key=self._marker_key,
             keys_held=limits.keys_held,
             regions=self.config.regions,
+            peers=self.peers,
             usage=self.usage(),
         )
         keeper = ThreadPoolExecutor(1, thread_name_prefix="usage")
@@ -420,6 +516,14 @@ class Post:
     def due(self, limit: int) -> list[Due]:
         """What is due now."""
         return due(self.store, self.installation.clock.now(), limit)
+
+    def untold(self, regions: tuple[str, ...]) -> list[Member]:
+        """The members in Regions of linked servers of which there is something to tell."""
+        return untold(self.store, self.installation.account, regions)
+
+    def made(self, region: str) -> list[Member]:
+        """The members in such a Region that have been acknowledged."""
+        return made(self.store, self.installation.account, region)
 
     def close(self) -> None:
         """Sign a last checkpoint and let go of everything."""

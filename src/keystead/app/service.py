@@ -27,8 +27,11 @@ from keystead.core.errors import ConfigError, DataDamaged, KeysteadError, SealEr
 from keystead.core.ports import Clock
 from keystead.fronts.aws.json11 import Json11
 from keystead.fronts.aws.operations import ROWS
+from keystead.fronts.links import ROWS as LINK_ROWS
+from keystead.fronts.links import LinkFront
 from keystead.fronts.native import ROWS as NATIVE_ROWS
 from keystead.fronts.native import Native
+from keystead.jobs.links import Links
 from keystead.jobs.runner import Runner
 from keystead.observe.log import Log
 from keystead.observe.metrics import Cell, Reason, Slots, State
@@ -73,6 +76,7 @@ def run(installation: Installation, log: Log, ready: Callable[[int, int], None])
         sockets = [held.enter_context(sock) for sock in _bind(config.listen, config.workers)]
         (control_socket,) = [held.enter_context(sock) for sock in _bind(config.control, 1)]
         children = _children(installation, sockets, control_socket, certificates, log)
+        installation.settle_links()
         installation.finish_others([child.name for child in children])
         ready(sockets[0].getsockname()[1], control_socket.getsockname()[1])
         timing = Timing(drain_seconds=config.limits.drain_seconds + 2.0)
@@ -88,7 +92,7 @@ def _children(
 ) -> list[ChildSpec]:
     """The processes: a worker for each socket, and the control plane."""
     names = [f"w{number}" for number in range(len(sockets))]
-    slots = Slots([*names, CONTROL], [*ROWS, *NATIVE_ROWS, UNKNOWN])
+    slots = Slots([*names, CONTROL], [*ROWS, *NATIVE_ROWS, *LINK_ROWS, UNKNOWN])
     works = [
         partial(_work, installation, name, slot, sock, slots, certificates, log)
         for slot, (name, sock) in enumerate(zip(names, sockets, strict=True))
@@ -244,15 +248,34 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
             random=installation.random,
             log=log,
         )
+        links = Links(
+            installation.correspondents(),
+            gate=gate,
+            untold=post.untold,
+            made=post.made,
+            caller=post.jobs,
+            clock=installation.clock,
+            random=installation.random,
+            log=log,
+        )
+        front = LinkFront(
+            installation.peers,
+            account=installation.account,
+            custodian=installation.custodian,
+            clock=installation.clock,
+        )
         return control.Office(
             gate=gate,
-            front=Native(working=gate.working, clock=installation.clock, help_url=HELP_URL),
+            front=Native(
+                working=gate.working, clock=installation.clock, help_url=HELP_URL, links=front
+            ),
             runner=runner,
             random=installation.random,
             slots=slots,
             slot=slot,
             log=log,
             close=post.close,
+            links=links if config.links else None,
         )
 
     return control.run(

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "dev": ("serving:dev", "Serve for development: no set-up, settings for AWS tools printed."),
     "init": ("serving:init", "Make a new installation."),
     "inspect": ("offline:inspect", "Say what a ciphertext hangs on, without any secret."),
+    "link": ("linking:link", "Show what another installation must know to be linked."),
     "migrate": ("serving:migrate", "Bring the store's schema up to this version."),
     "principal": ("admin:principal", "Make, list and delete users and their policies."),
     "seal": ("sealing:seal", "Add, list and remove the ways to open the root key."),

@@ -17,6 +17,7 @@ from keystead.core.errors import ConfigError
 if TYPE_CHECKING:
     from keystead.app.installation import Founded, Installation, SecretSource
 
+ACCOUNT_DIGITS: Final = 12
 DEV_REGION: Final = "eu-central-1"
 _LOOK_SECONDS: Final = 0.02
 _PORT: Final = click.IntRange(0, 65_535)
@@ -67,7 +68,7 @@ def dev(port: int, control_port: int, data: Path | None, env_file: Path | None, 
     config = config if workers is None else replace(config, workers=workers)
     if not _exists(config):
         _found(config, "file", path=str(data / "root.key"))
-    installation = _open(config)
+    installation = open_installation(config)
     access_key_id, secret = installation.admin_access_key()
 
     def ready(data_port: int, its_control_port: int) -> None:
@@ -105,6 +106,11 @@ Examples:
 @click.option("--seal-variable", help="For --seal env: the variable's name. [default: KEYSTEAD_SEAL_KEY]")
 @click.option("--listen", default="127.0.0.1:8900", show_default=True, help="Address of the AWS KMS API.")
 @click.option("--control", default="127.0.0.1:8901", show_default=True, help="Address of the control plane.")
+@click.option(
+    "--account",
+    default="",
+    help="Its account, 12 digits; servers that are to be linked have the same. [default: drawn by lot]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def init(
     data: Path,
@@ -113,6 +119,7 @@ def init(
     seal_variable: str | None,
     listen: str,
     control: str,
+    account: str,
     as_json: bool,  # noqa: FBT001 - click hands options over by name
 ) -> None:
     """Make a new installation and its configuration, and print what must be kept safe.
@@ -129,6 +136,8 @@ def init(
     )
     if (seal_file and seal != "file") or (seal_variable and seal != "env"):
         raise click.UsageError("--seal-file goes with --seal file, and --seal-variable with --seal env.")
+    if account and (len(account) != ACCOUNT_DIGITS or not account.isascii() or not account.isdecimal()):
+        raise click.UsageError("--account takes 12 digits.")
     options = {}
     if seal == "file":
         options["path"] = str((seal_file or data / "root.key").absolute())
@@ -139,7 +148,7 @@ def init(
     # Before the installation: once there is one, nothing may stand between its secret and its owner.
     path = _write_configuration(config)
     try:
-        founded = _found(config, seal, **options)
+        founded = _found(config, seal, account, **options)
     except BaseException:
         path.unlink()
         raise
@@ -187,7 +196,7 @@ def serve(path: Path) -> int:
     Exits with 78, and says what to do, when a setting, the seal or the data is not in order.
     """
     os.umask(0o077)
-    installation = _open(configs.load(path))
+    installation = open_installation(configs.load(path))
     return _serve(installation, lambda _data_port, _control_port: None)
 
 
@@ -256,13 +265,14 @@ def _write_configuration(config: Config) -> Path:
     return path
 
 
-def _found(config: Config, kind: str, **options: str | int) -> "Founded":
+def _found(config: Config, kind: str, account: str = "", **options: str | int) -> "Founded":
     from keystead.app.installation import SystemClock, found, system_random  # noqa: PLC0415 - see keystead.cli.app
 
-    return found(config, kind, _secrets(), SystemClock(), system_random, **options)
+    return found(config, kind, _secrets(), SystemClock(), system_random, account=account, **options)
 
 
-def _open(config: Config) -> "Installation":
+def open_installation(config: Config) -> "Installation":
+    """Open the installation that a configuration names, with the secrets of this environment."""
     from keystead.app.installation import Installation, SystemClock, system_random  # noqa: PLC0415 - as above
 
     return Installation.open(config, _secrets(), SystemClock(), system_random)

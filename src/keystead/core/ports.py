@@ -180,6 +180,10 @@ class Custodian(Protocol):
         """
         ...
 
+    def vouch(self, statement: bytes) -> bytes:
+        """The signature, by ``transfer_identity``, of what this installation says to another one."""
+        ...
+
     def receive(
         self, account: str, binding: bytes, spec: str, message: bytes, sender: str, about: bytes
     ) -> Material:

@@ -37,6 +37,7 @@ SIGNATURE_BYTES = 64
 
 _SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 _LABEL = "keystead key transfer v1"
+_STATEMENT = "keystead link statement v1"
 _RAW, _MLKEM_BYTES = 32, 1184
 
 
@@ -94,6 +95,10 @@ class TransferIdentity:
             return False
         return True
 
+    def said(self, statement: bytes, signature: bytes) -> bool:
+        """Whether this identity has vouched for a statement (`TransferKeys.vouch`)."""
+        return self.verify(signature, binding(_STATEMENT, statement))
+
 
 class TransferKeys(NeverCopied):
     """The private halves of one installation."""
@@ -120,6 +125,10 @@ class TransferKeys(NeverCopied):
         context = _context(self.identity, recipient, about)
         sealed = recipient.seal(secret, context)
         return VERSION + self._sign.sign(binding(context, sealed)) + sealed
+
+    def vouch(self, statement: bytes) -> bytes:
+        """A signature of what this installation says to another. It is never one of a message with material."""
+        return self._sign.sign(binding(_STATEMENT, statement))
 
     def receive(self, message: bytes, sender: TransferIdentity, about: bytes) -> Secret:
         """What ``sender`` sent to this installation; `InvalidCiphertext` for everything else."""

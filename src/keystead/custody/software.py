@@ -113,6 +113,10 @@ class SoftwareCustodian(NeverCopied):
         material = self._material(account, handle, binding, spec)
         return self._transfer.send(material, TransferIdentity.from_text(recipient), about)
 
+    def vouch(self, statement: bytes) -> bytes:
+        """Signed with the key that signs messages, under a label of its own."""
+        return self._transfer.vouch(statement)
+
     def receive(
         self, account: str, binding: bytes, spec: str, message: bytes, sender: str, about: bytes
     ) -> Material:

@@ -31,11 +31,14 @@ from keystead.core.errors import (
 )
 from keystead.core.ports import Clock
 from keystead.core.principal import AccessKey, Principal
+from keystead.crypto.links import SCHEME
 from keystead.crypto.secret import Secret
 from keystead.crypto.sigv4 import Credential
 from keystead.fronts.aws import names
 from keystead.fronts.aws.sigv4 import Verifier
 from keystead.fronts.front import Asked, Inquiry
+from keystead.fronts.links import ROWS as LINK_ROWS
+from keystead.fronts.links import LinkFront
 from keystead.service import commands as c
 from keystead.service import results as r
 from keystead.service.caller import Caller
@@ -163,6 +166,7 @@ ROWS: Final[Mapping[str, Row]] = {
     ),
 }
 
+_LINK: Final = SCHEME.encode()
 _DECODERS: Final = {name: msgspec.json.Decoder(row.takes) for name, row in ROWS.items()}
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -170,13 +174,19 @@ _encode: Final = msgspec.json.Encoder().encode
 class Native:
     """The front (`keystead.fronts.front.Front`). For one thread."""
 
-    def __init__(self, *, working: WorkingSet, clock: Clock, help_url: str) -> None:
+    def __init__(
+        self, *, working: WorkingSet, clock: Clock, help_url: str, links: LinkFront | None = None
+    ) -> None:
         self._working = working
+        self._links = links
         self._help_url = help_url
         self._verifier = Verifier(service=SERVICE, lookup=self._credential, clock=clock)
 
     def read(self, inquiry: Inquiry, request: str) -> Asked:
         """Authenticate and understand one request."""
+        if self._links is not None and inquiry.headers.get(b"authorization", b"").startswith(_LINK):
+            name = inquiry.target.removeprefix(PREFIX).decode(errors="replace")
+            return self._links.read(inquiry, name, request)
         verified = self._verifier.verify(inquiry.method, inquiry.target, inquiry.headers, inquiry.body)
         name = inquiry.target.removeprefix(PREFIX).decode(errors="replace")
         row = ROWS.get(name)
@@ -198,7 +208,7 @@ class Native:
         name = inquiry.target.removeprefix(PREFIX).decode(errors="replace")
         return Entry(
             access_key=names.claimed_access_key(inquiry.headers.get(b"authorization", b"")),
-            action=f"keystead:{name}" if name in ROWS else "",
+            action=f"keystead:{name}" if name in ROWS or name in LINK_ROWS else "",
             request=request,
             source=inquiry.peer,
         )

@@ -32,6 +32,7 @@ from typing_extensions import override
 from keystead.core.errors import KeysteadError, StoreUnavailable, TooLarge
 from keystead.core.ports import Random
 from keystead.fronts.front import Front
+from keystead.jobs.links import Links
 from keystead.jobs.runner import Runner
 from keystead.observe.log import Log
 from keystead.observe.metrics import OUTCOME_OF, Cell, Outcome, Reason, Slots, State, render
@@ -75,7 +76,9 @@ class Office:
         slot: int,
         log: Log,
         close: Callable[[], None],
+        links: Links | None = None,
     ) -> None:
+        self.links = links  # runs on a thread of its own
         self._gate = gate
         self._front = front
         self._runner = runner
@@ -220,11 +223,13 @@ async def _run(
     server = _Server(config)
     loop.add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)
 
-    async def every(seconds: float, work: Callable[[], None]) -> None:
+    async def every(
+        seconds: float, work: Callable[[], None], where: ThreadPoolExecutor = thread
+    ) -> None:
         while True:
             await asyncio.sleep(seconds)
             try:
-                await loop.run_in_executor(thread, work)
+                await loop.run_in_executor(where, work)
             except Exception as fault:  # noqa: BLE001 - housekeeping must go on
                 log.fault("the control plane's housekeeping met a bug", fault)
 
@@ -238,6 +243,13 @@ async def _run(
         asyncio.create_task(every(TEND_SECONDS, office.tend)),
         asyncio.create_task(every(jobs_seconds, office.run_jobs)),
     ]
+    if office.links is not None:
+        letters = ThreadPoolExecutor(1, thread_name_prefix="links")
+
+        def at(work: Callable[[], T]) -> T:
+            return thread.submit(work).result()
+
+        tasks.append(asyncio.create_task(every(jobs_seconds, partial(office.links.run_once, at), letters)))
     await server.serve(sockets=[sock])
     for task in tasks:
         task.cancel()

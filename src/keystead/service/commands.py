@@ -13,6 +13,7 @@ from keystead.core.key import Origin
 from keystead.core.keystore import Kind
 from keystead.core.names import KeyReference
 from keystead.core.spec import SYMMETRIC
+from keystead.service.linking import MemberNews
 
 
 class Command(msgspec.Struct, frozen=True, gc=False):
@@ -379,6 +380,43 @@ class UpdatePrimaryRegion(Command, frozen=True, gc=False):
 
     key: KeyReference
     region: str
+
+
+class LinkMember(Command, frozen=True, gc=False):
+    """A linked server tells of a replica here of one of its primaries, and of what that is like now."""
+
+    news: MemberNews
+    sent: int  # microseconds; what was sent before is never taken after it
+
+    @property
+    @override
+    def about(self) -> str:
+        """The member's place."""
+        return f"{self.news.region}/{self.news.key_id}"
+
+
+class LinkStates(Command, frozen=True, gc=False):
+    """A linked server asks which of the replicas of its primaries are no more."""
+
+    region: str
+    key_ids: tuple[str, ...]
+
+
+class TellMember(Command, frozen=True, gc=False):
+    """What a linked server is to be told of a replica in one of its Regions."""
+
+    key: KeyReference
+    region: str
+
+
+class MemberTold(Command, frozen=True, gc=False):
+    """What a linked server has acknowledged of a replica, or that the replica is no more."""
+
+    key: KeyReference
+    region: str
+    versions: int = 0
+    told: str = ""
+    gone: bool = False
 
 
 # Grants.

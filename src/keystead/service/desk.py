@@ -33,7 +33,7 @@ from keystead.core.policy import (
     parse_key_policy,
 )
 from keystead.core.ports import Custodian, ExternalKeys, Material, Random, Transaction, Usage
-from keystead.service import granttoken, marker, members
+from keystead.service import granttoken, linking, marker, members
 from keystead.service.caller import Caller, Identity, identity_of
 from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
@@ -66,6 +66,7 @@ class Desk:
         usage: Usage,
         marker_key: bytes,
         regions: tuple[str, ...] = (),
+        peers: tuple[linking.Peer, ...] = (),
         prepared: object = None,
         command: Command | None = None,
     ) -> None:
@@ -79,6 +80,7 @@ class Desk:
         self.quotas = quotas
         self.usage = usage
         self.regions = regions  # that are served here; none: any
+        self.peers = peers  # linked servers
         self.prepared = prepared  # what the action's first part returned
         self.refs: list[str] = [caller.access_key, caller.identity.arn]
         self._command = command
@@ -94,6 +96,10 @@ class Desk:
     def region(self) -> str:
         """The region the caller addresses."""
         return self.caller.region
+
+    def peer_in(self, region: str) -> linking.Peer | None:
+        """The linked server that serves a Region."""
+        return next((peer for peer in self.peers if region in peer.regions), None)
 
     def allow(self, action: str, resource: str = "*") -> None:
         """Decide an action that involves no key, or raise `AccessDenied`."""
@@ -143,6 +149,8 @@ class Desk:
         number = 1 if rotation is Rotation.FIRST else key.current_version + 1
         if material is None:
             material = self.custodian.generate(key.account, version_binding(key.id, number), key.spec)
+        rotates = rotation in (Rotation.AUTOMATIC, Rotation.ON_DEMAND)
+        at_once = rotates and not linking.shadows(self.tx, key)
         version = Version(
             region=key.region,
             key_id=key.id,
@@ -151,7 +159,7 @@ class Desk:
             material_id=material.id,
             created=self.now,
             rotation=rotation,
-            rotated=self.now if rotation in (Rotation.AUTOMATIC, Rotation.ON_DEMAND) else None,
+            rotated=self.now if at_once else None,
             public_key=b64encode(material.public_key).decode(),
         )
         self.tx.add_version(version)
@@ -160,9 +168,13 @@ class Desk:
         return version
 
     def rotate(self, key: Key, rotation: Rotation) -> Key:
-        """The key on fresh material; every older version stays for decryption."""
+        """The key on fresh material; every older version stays for decryption.
+
+        With members on linked servers the material is current only when all of them have it.
+        """
         version = self.new_version(key, rotation)
-        return self.save(replace(key, current_version=version.number))
+        number = version.number if version.rotated is not None else key.current_version
+        return self.save(replace(key, current_version=number))
 
     def describe(self, key: Key) -> KeyDescription:
         """A key with what stands elsewhere."""

@@ -49,6 +49,7 @@ from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
 from keystead.service.desk import Desk, by_grant, denied, note, refused_key, unknown_key
 from keystead.service.entry import OK, Entry, encode
+from keystead.service.linking import Peer
 from keystead.service.openkey import OpenKey
 from keystead.service.quotas import Quotas
 from keystead.service.results import Result
@@ -254,6 +255,7 @@ class Gate:
         marker_key: bytes,
         keys_held: int = 100_000,
         regions: tuple[str, ...] = (),
+        peers: tuple[Peer, ...] = (),
     ) -> None:
         self.working = WorkingSet(store, custodian, keys=keys_held)
         self.external = external
@@ -264,6 +266,7 @@ class Gate:
         self._clock = clock
         self._quotas = quotas
         self._regions = regions  # that are served here; none: any
+        self._peers = peers
         self._usage = usage
         self._marker_key = marker_key
         self._asking = threading.Lock()
@@ -487,6 +490,7 @@ class Gate:
             random=self.random,
             quotas=self._quotas,
             regions=self._regions,
+            peers=self._peers,
             usage=self._usage,
             marker_key=self._marker_key,
         )

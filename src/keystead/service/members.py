@@ -9,6 +9,9 @@ Material goes from one Region to another sealed and signed, even within one serv
 have the same custodian as another, and there is one way only. An owner's own material does not go: AWS KMS has
 the owner import the same bytes in every Region (`keystead.service.actions.imports`).
 
+Members may also be on linked servers (`keystead.service.linking`). Of those a row is here that takes no part in
+this, and a rotation is in force only when each of their servers has the new material (`finish_rotation`).
+
 The date of the next automatic rotation is kept with the primary alone, which is the one that rotates.
 """
 
@@ -19,6 +22,7 @@ from typing import Final
 from keystead.core.errors import DataDamaged, InvalidCiphertext, UnsupportedOperation
 from keystead.core.key import Event, Key, Origin, State, Version, binding, key_arn, version_binding
 from keystead.core.ports import Custodian, Transaction, View
+from keystead.service.linking import is_shadow, known, shadows
 
 DAY: Final = 86_400.0
 
@@ -35,9 +39,9 @@ def check_primary(key: Key) -> None:
 
 
 def others(view: View, key: Key) -> list[Key]:
-    """The other members of a key."""
+    """The other members of a key that are here. Those on linked servers are told by a job."""
     found = (view.key(region, key.id) for region in key.members if region != key.region)
-    return [member for member in found if member is not None]
+    return [member for member in found if member is not None and not is_shadow(member)]
 
 
 def with_date(view: View, key: Key) -> Key:
@@ -104,7 +108,11 @@ def transfer_label(key: Key, number: int, region: str) -> bytes:
 
 
 def leave(tx: Transaction, key: Key, now: float) -> None:
-    """Take a replica that is being destroyed out of the others' lists; the last to go lets its primary follow."""
+    """Take a replica that is being destroyed out of the others' lists; the last to go lets its primary follow.
+
+    A rotation may have waited for it alone. And with the last replica here of a primary on a linked server goes that
+    one's shadow.
+    """
     left = tuple(region for region in key.members if region != key.region)
     for member in others(tx, key):
         member = replace(member, members=left)  # noqa: PLW2901 - its new form
@@ -116,6 +124,30 @@ def leave(tx: Transaction, key: Key, now: float) -> None:
                 deletion_window_days=None,
             )
         tx.put_key(member)
+    primary = tx.key(key.members[0], key.id) if key.multi_region and not key.primary else None
+    if primary is None:
+        return
+    if not is_shadow(primary):
+        finish_rotation(tx, primary, now)
+    elif not others(tx, replace(key, members=left)):
+        tx.put_key(replace(primary, state=State.DESTROYED))
+
+
+def finish_rotation(tx: Transaction, key: Key, now: float) -> Key:
+    """The key on the version that it is about to rotate to, if all linked servers have that; stored with it."""
+    last = tx.last_version(key.region, key.id)
+    if key.origin is not Origin.AWS_KMS or last is None or last.number == key.current_version:
+        return key
+    if any(known(tx, shadow).versions < last.number for shadow in shadows(tx, key)):
+        return key
+    for member in (key, *others(tx, key)):
+        version = tx.version(member.region, member.id, last.number)
+        if version is not None:
+            tx.put_version(replace(version, rotated=now))
+    key = replace(key, current_version=last.number)
+    tx.put_key(key)
+    follow(tx, key)
+    return key
 
 
 def member_arn(key: Key, region: str) -> str:

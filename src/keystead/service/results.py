@@ -12,6 +12,7 @@ from keystead.core.keystore import KeyStore
 from keystead.core.ports import Use
 from keystead.core.principal import AccessKey, Principal
 from keystead.core.spec import SYMMETRIC
+from keystead.service.linking import MemberNews
 
 
 class Result(msgspec.Struct, gc=False):
@@ -298,3 +299,23 @@ class AccessKeyList(Result):
     """A principal's access keys."""
 
     access_keys: list[AccessKey]
+
+
+class Acknowledged(Result, gc=False):
+    """What a member on this server has: all versions up to one, or nothing, because it is no more."""
+
+    versions: int
+    gone: bool = False
+
+
+class GoneMembers(Result, gc=False):
+    """The ids of the members, of those that were asked about, that are no more."""
+
+    key_ids: list[str]
+
+
+class Telling(Result, gc=False):
+    """What a linked server is to be told of a member; ``told`` is the digest of it."""
+
+    news: MemberNews
+    told: str

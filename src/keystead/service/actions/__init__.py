@@ -17,6 +17,7 @@ from keystead.service.actions import (
     imports,
     keys,
     keystores,
+    links,
     policies,
     principals,
     regions,
@@ -79,6 +80,10 @@ ACTIONS: Final[Mapping[type[c.Command], Action]] = {
         "kms:ReplicateKey", Mode.WRITE, regions.replicate_key, before=regions.prepare_replica
     ),
     c.UpdatePrimaryRegion: Action("kms:UpdatePrimaryRegion", Mode.WRITE, regions.update_primary_region),
+    c.LinkMember: Action("keystead:LinkMember", Mode.WRITE, links.link_member),
+    c.LinkStates: Action("keystead:LinkStates", Mode.READ, links.link_states),
+    c.TellMember: Action("keystead:TellMember", Mode.READ, links.tell_member),
+    c.MemberTold: Action("keystead:MemberTold", Mode.WRITE, links.member_told),
     c.CreateAlias: Action("kms:CreateAlias", Mode.WRITE, aliases.create_alias),
     c.UpdateAlias: Action("kms:UpdateAlias", Mode.WRITE, aliases.update_alias),
     c.DeleteAlias: Action("kms:DeleteAlias", Mode.WRITE, aliases.delete_alias),

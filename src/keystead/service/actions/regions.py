@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, cast
 
-from keystead.core.errors import AlreadyExists, InvalidRequest, MalformedPolicy, NotFound
+from keystead.core.errors import AlreadyExists, InvalidRequest, MalformedPolicy, NotFound, UnsupportedOperation
 from keystead.core.key import Event, Key, Origin, Rotation, State, Version
 from keystead.core.policy import default_key_policy, parse_key_policy
 from keystead.core.ports import View
 from keystead.service import commands as c
-from keystead.service import members
+from keystead.service import linking, members
 from keystead.service.actions.keys import LOCKED_OUT
 from keystead.service.actions.tags import check_tags
 from keystead.service.desk import Desk, unknown_key
@@ -28,6 +28,8 @@ Ready = dict[int, tuple[Version, Version]]
 def prepare_replica(command: c.ReplicateKey, desk: Desk) -> Ready:
     """Carry the material over, which takes seconds for thousands of versions."""
     key = _primary(command, desk)
+    if desk.peer_in(command.region) is not None:  # it is sent there when it has been asked for
+        return {}
     return {
         version.number: (version, members.carry(desk.custodian, key, version, command.region))
         for version in _versions(desk.tx, key)
@@ -39,10 +41,11 @@ def replicate_key(command: c.ReplicateKey, desk: Desk) -> Replica:
     key = _primary(command, desk)
     check_tags(command.tags, desk.quotas.tags_per_key)
     policy = default_key_policy(desk.account) if command.policy is None else command.policy
+    linked = desk.peer_in(command.region) is not None
     replica = replace(
         key,
         region=command.region,
-        state=State.PENDING_IMPORT if key.origin is Origin.EXTERNAL else State.ENABLED,
+        state=State.CREATING if linked else State.PENDING_IMPORT if key.origin is Origin.EXTERNAL else State.ENABLED,
         created=desk.now,
         description=command.description,
         policy=policy,
@@ -58,8 +61,10 @@ def replicate_key(command: c.ReplicateKey, desk: Desk) -> Replica:
         desk.allow("kms:TagResource", replica.arn)
     desk.entry.subject = replica.arn
     desk.tx.put_key(replica)
+    if linked:
+        linking.acknowledge(desk.tx, replica, linking.Known())
     ready = cast("Ready", desk.prepared)
-    for version in _versions(desk.tx, key):
+    for version in () if linked else _versions(desk.tx, key):
         was, carried = ready.get(version.number, (None, version))
         if was != version:  # it was made, brought or taken away meanwhile
             carried = members.carry(desk.custodian, key, version, command.region)
@@ -80,6 +85,10 @@ def update_primary_region(command: c.UpdatePrimaryRegion, desk: Desk) -> Done:
         raise InvalidRequest(f"{key.arn} is the primary key already: name the Region of one of its replicas.")
     if command.region not in key.members:
         raise NotFound(f"Key '{members.member_arn(key, command.region)}' does not exist")
+    if desk.peer_in(command.region) is not None or linking.shadows(desk.tx, key):
+        raise UnsupportedOperation(
+            f"{key.arn} has members on linked servers: its primary Region cannot be changed."
+        )
     replica = desk.member(key, command.region, Event.MOVE, "kms:UpdatePrimaryRegion")
     desk.entry.key, desk.entry.subject = key.arn, replica.arn
     rest = tuple(region for region in key.members if region not in (key.region, replica.region))
@@ -95,8 +104,14 @@ def _primary(command: c.ReplicateKey, desk: Desk) -> Key:
     members.check_primary(key)
     if command.region in key.members:
         raise AlreadyExists(f"{members.member_arn(key, command.region)} already exists")
-    if desk.regions and command.region not in desk.regions:
-        served = ", ".join(desk.regions)
+    linked = desk.peer_in(command.region)
+    if linked is not None and key.origin is not Origin.AWS_KMS:
+        raise UnsupportedOperation(
+            f"{key.arn} origin is {key.origin}: only keys whose material was made by Keystead can have replicas on "
+            "a linked server."
+        )
+    if desk.regions and command.region not in desk.regions and linked is None:
+        served = ", ".join([*desk.regions, *(region for peer in desk.peers for region in peer.regions)])
         raise InvalidRequest(
             f"The Region {command.region} is not served here. A key can be replicated to: {served}."
         )

@@ -105,7 +105,7 @@ def list_key_rotations(command: c.ListKeyRotations, desk: Desk) -> RotationPage:
     def fetch(after: str, count: int) -> list[Version]:
         found: Iterable[Version] = imports.materials(desk, key, int(after or 0))
         if not command.all_material:
-            found = (v for v in found if v.rotation in (Rotation.AUTOMATIC, Rotation.ON_DEMAND))
+            found = (v for v in found if v.rotated is not None)
         return list(islice(found, count))
 
     versions, marker = desk.page(
