@@ -199,12 +199,14 @@ class Service:
             if line.startswith("export ")
         )
 
-    def serve(self, *, scheme: str = "http", jobs_seconds: int = 60, more: str = "") -> None:
-        """Start as an operator would, with a configuration file that ``more`` ends, on a new installation."""
+    def found(self, *, scheme: str = "http", account: str = "") -> None:
+        """Make the installation, if there is none yet."""
         if not self.settings:
             config = Config(data=self.data)
-            key_file = str(self.data.parent / "root.key")
-            founded = found(config, "file", LocalSecrets({}), SystemClock(), system_random, path=key_file)
+            secrets, key_file = LocalSecrets({}), str(self.data.parent / "root.key")
+            founded = found(
+                config, "file", secrets, SystemClock(), system_random, account=account, path=key_file
+            )
             port, control = free_port(), free_port()
             self.settings = {
                 "AWS_ACCESS_KEY_ID": founded.access_key_id,
@@ -213,13 +215,29 @@ class Service:
                 "AWS_ENDPOINT_URL_KMS": f"{scheme}://127.0.0.1:{port}",
                 "KEYSTEAD_CONTROL_URL": f"http://127.0.0.1:{control}",
             }
-        file = self.data.parent / "keystead.toml"
+
+    @property
+    def config_file(self) -> Path:
+        return self.data.parent / "keystead.toml"
+
+    def serve(
+        self,
+        *,
+        scheme: str = "http",
+        jobs_seconds: int = 60,
+        more: str = "",
+        regions: Collection[str] = (),
+    ) -> None:
+        """Start as an operator would, with a configuration file that ``more`` ends, on a new installation."""
+        self.found(scheme=scheme)
+        file = self.config_file
         file.write_text(
             f"""
             data = "{self.data}"
             [listen]
             address = "127.0.0.1:{self.port}"
             workers = {self.workers}
+            regions = {json.dumps(list(regions))}
             [control]
             address = "127.0.0.1:{self.control_url.rpartition(":")[2]}"
             jobs_seconds = {jobs_seconds}
