@@ -25,7 +25,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from typing_extensions import override
 
@@ -218,6 +217,7 @@ class _Table:
         return ConfigError(f"the setting {self._path(name)!r} must be {expected}")
 
 
+_URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _REGION: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _MOST: Final = 100_000_000
@@ -267,8 +267,7 @@ def _link(table: _Table, base: Path) -> Link:
         raise ConfigError("the setting 'link.name' must be up to 32 lower-case letters, digits and hyphens")
     if not link.regions:
         raise ConfigError("the setting 'link.regions' must name the regions that the linked server serves")
-    parts = urlsplit(link.url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
+    if _URL.fullmatch(link.url) is None:
         raise ConfigError("the setting 'link.url' must be an address such as https://keystead.example:8901")
     return link
 

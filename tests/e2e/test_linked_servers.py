@@ -74,6 +74,13 @@ class Pair:
         """The id of a key's current material."""
         return str(client.describe_key(KeyId=key)["KeyMetadata"]["CurrentKeyMaterialId"])
 
+    def roles(self, key: str) -> list[str]:
+        """What the first and the second say that they are to a key."""
+        return [
+            client.describe_key(KeyId=key)["KeyMetadata"]["MultiRegionConfiguration"]["MultiRegionKeyType"]
+            for client in self.clients
+        ]
+
     def replicated(self, **more: Any) -> str:
         """A key of the first with a replica at the second."""
         here, there = self.clients
@@ -182,6 +189,7 @@ def test_the_end_of_a_replica(pair: Pair) -> None:
         with opened.view() as view:
             replica = view.key(THERE, key)
         assert replica is not None
+        assert replica.deletion_date is not None
         with opened.transact("a week passes") as tx:
             tx.put_key(replace(replica, deletion_date=replica.deletion_date - 8 * DAY))
     pair.start(pair.there)
@@ -197,12 +205,43 @@ def test_the_end_of_a_replica(pair: Pair) -> None:
     assert there.decrypt(CiphertextBlob=blob)["Plaintext"] == b"again"
 
 
-def test_what_linked_servers_do_not_do(pair: Pair) -> None:
-    """The primary does not move to another server, and imported material does not go there; both are said."""
-    here, _ = pair.clients
+def test_the_primary_moves(pair: Pair) -> None:
+    """The other server leads then: it rotates for both, and this one cannot; and the primary may come back."""
+    here, there = pair.clients
     key = pair.replicated()
-    with pytest.raises(ClientError, match="has members on linked servers"):
-        here.update_primary_region(KeyId=key, PrimaryRegion=THERE)
-    own = here.create_key(MultiRegion=True, Origin="EXTERNAL")["KeyMetadata"]["KeyId"]
-    with pytest.raises(ClientError, match="UnsupportedOperationException|KMSInvalidState"):
-        here.replicate_key(KeyId=own, ReplicaRegion=THERE)
+    here.enable_key_rotation(KeyId=key, RotationPeriodInDays=100)
+    pair.there.until(lambda: there.get_key_rotation_status(KeyId=key)["KeyRotationEnabled"])
+    pair.here.until(lambda: not _refused(here.update_primary_region, KeyId=key, PrimaryRegion=THERE))
+    assert pair.state(here, key) in ("Updating", "Enabled")
+
+    pair.here.until(lambda: pair.roles(key) == ["REPLICA", "PRIMARY"])
+
+    pair.here.until(lambda: pair.state(here, key) == "Enabled")
+    assert _refused(here.rotate_key_on_demand, KeyId=key)
+    before = pair.material(here, key)
+    dates = [client.get_key_rotation_status(KeyId=key)["NextRotationDate"] for client in (here, there)]
+    assert dates[0] == dates[1]
+    there.rotate_key_on_demand(KeyId=key)
+    pair.here.until(lambda: pair.material(here, key) == pair.material(there, key) != before)
+    blob = there.encrypt(KeyId=key, Plaintext=b"secret")["CiphertextBlob"]
+    assert here.decrypt(CiphertextBlob=blob)["Plaintext"] == b"secret"
+
+    pair.here.until(lambda: not _refused(there.update_primary_region, KeyId=key, PrimaryRegion=HERE))
+    pair.here.until(lambda: pair.roles(key) == ["PRIMARY", "REPLICA"])
+    here.rotate_key_on_demand(KeyId=key)
+
+
+def test_a_region_that_nobody_serves(pair: Pair) -> None:
+    """A Region that neither of them serves has no members."""
+    here, _ = pair.clients
+    own = here.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    with pytest.raises(ClientError, match="A key can be replicated to: eu-central-1, us-east-1"):
+        here.replicate_key(KeyId=own, ReplicaRegion="us-west-2")
+
+
+def _refused(call: Any, **arguments: Any) -> bool:
+    try:
+        call(**arguments)
+    except ClientError:
+        return True
+    return False

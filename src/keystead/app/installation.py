@@ -48,7 +48,7 @@ from keystead.service.caller import Caller, identity_of
 from keystead.service.due import Due, due
 from keystead.service.entry import OK, Entry, encode, moment, uses
 from keystead.service.gate import Gate
-from keystead.service.linking import Member, Peer, made, untold
+from keystead.service.linking import Member, Peer, made, moving, untold
 from keystead.service.quotas import Quotas
 from keystead.service.recovery import STAGE, resolve, unfinished
 
@@ -79,7 +79,7 @@ _ADMIN_POLICY: Final = (
 _JOBS_POLICY: Final = (
     '{"Version": "2012-10-17", "Statement": [{"Sid": "Jobs", "Effect": "Allow", "Action": '
     '["keystead:DestroyKey", "keystead:RotateKey", "keystead:ExpireKeyMaterial", "keystead:TellMember", '
-    '"keystead:MemberTold"], "Resource": "*"}]}'
+    '"keystead:MemberTold", "keystead:TellMove", "keystead:MoveTold"], "Resource": "*"}]}'
 )
 _SIGNING_KEY: Final = binding("audit-signing-key")
 _MARKER_KEY: Final = binding("marker-key")
@@ -127,12 +127,13 @@ def found(
     clock: Clock,
     random: Random,
     *,
-    account: str = "",
+    account: str | int = "",
     **options: str | int,
 ) -> Founded:
     """Make a new installation in ``config.data``, sealed by one slot of that ``kind``.
 
-    Its account is drawn by lot unless it is given, which is for installations that are to be linked. Raises `ConfigError` if there is one already, and `SealError` when the slot's secret is missing.
+    Its account is drawn by lot unless it is given, as it must be where installations are to be linked. Raises
+    `ConfigError` if there is one already, and `SealError` when the slot's secret is missing.
     """
     startup_health_test(random)
     try:
@@ -148,7 +149,7 @@ def found(
                 raise ConfigError(f"{config.data} holds an installation already: choose another directory")
         # (1) The keys of the service itself.
         instance = random(8).hex()
-        account = account or f"{int.from_bytes(random(8), 'big') % 10**12:012d}"
+        account = str(account) or f"{int.from_bytes(random(8), 'big') % 10**12:012d}"
         root = seal.new_root(random)
         custodian = custody.connect("software:", root=root, random=random)
         account_keys = {name: custodian.enroll(name) for name in (SERVICE_ACCOUNT, account)}
@@ -299,9 +300,11 @@ class Installation:
             with opened.view() as view:
                 people = {each.arn: each for each in self._principals(view)}
             jobs = people.get(jobs_arn)
-            links = {arn for arn, each in people.items() if each.name.startswith(LINK) and arn == service_arn(
-                self.account, each.name
-            )}
+            links = {
+                arn
+                for arn, each in people.items()
+                if each.name.startswith(LINK) and arn == service_arn(self.account, each.name)
+            }
             stale_jobs = bool(wanted) and jobs is not None and jobs.policy != _JOBS_POLICY
             if links == wanted.keys() and not stale_jobs:
                 return
@@ -520,6 +523,10 @@ class Post:
     def untold(self, regions: tuple[str, ...]) -> list[Member]:
         """The members in Regions of linked servers of which there is something to tell."""
         return untold(self.store, self.installation.account, regions)
+
+    def moving(self, regions: tuple[str, ...]) -> list[Member]:
+        """The members in such Regions that are to be primaries."""
+        return moving(self.store, self.installation.account, regions)
 
     def made(self, region: str) -> list[Member]:
         """The members in such a Region that have been acknowledged."""

@@ -252,6 +252,7 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
             installation.correspondents(),
             gate=gate,
             untold=post.untold,
+            moving=post.moving,
             made=post.made,
             caller=post.jobs,
             clock=installation.clock,
@@ -266,9 +267,7 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
         )
         return control.Office(
             gate=gate,
-            front=Native(
-                working=gate.working, clock=installation.clock, help_url=HELP_URL, links=front
-            ),
+            front=Native(working=gate.working, clock=installation.clock, help_url=HELP_URL, links=front),
             runner=runner,
             random=installation.random,
             slots=slots,

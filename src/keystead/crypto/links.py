@@ -3,7 +3,7 @@
 Each knows the other's `TransferIdentity` from its configuration. A request is signed over both identities, the
 time, a nonce, the operation and the digest of its body:
 
-    Authorization: Keystead-Link sender=<SHA-256 of the identity, hex>,time=<microseconds>,nonce=<hex>,signature=<base64url>
+    Authorization: Keystead-Link sender=<hex>,time=<microseconds>,nonce=<hex>,signature=<base64url>
 
 and the answer over both identities, the nonce of its request and the digest of its body. So neither depends on
 the network between them: an answer that somebody else made up is no answer. ``docs/formats/link.md`` describes it.

@@ -14,7 +14,13 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from keystead.core.errors import InvalidRequest, InvalidSignature, NotAuthenticated, NotFound, UnknownCredentials
+from keystead.core.errors import (
+    InvalidRequest,
+    InvalidSignature,
+    NotAuthenticated,
+    NotFound,
+    UnknownCredentials,
+)
 from keystead.core.policy import parse_identity_policy
 from keystead.core.ports import Clock, Custodian
 from keystead.crypto import links
@@ -25,13 +31,13 @@ from keystead.fronts.front import Asked, Inquiry
 from keystead.service import commands as c
 from keystead.service import results as r
 from keystead.service.caller import Caller, Identity
-from keystead.service.linking import AT_ONCE, MemberNews, Peer
+from keystead.service.linking import AT_ONCE, MemberNews, MoveNews, Peer
 
 WINDOW_SECONDS: Final = 300
 
 POLICY: Final = (
     '{"Version": "2012-10-17", "Statement": [{"Sid": "Link", "Effect": "Allow", "Action": '
-    '["keystead:LinkMember", "keystead:LinkStates"], "Resource": "*"}]}'
+    '["keystead:LinkMember", "keystead:LinkMove", "keystead:LinkStates"], "Resource": "*"}]}'
 )
 """What a linked server's principal may do, and no more."""
 
@@ -56,6 +62,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "LinkMember": Row(
         MemberNews, c.LinkMember, lambda result: {"versions": result.versions, "gone": result.gone}
     ),
+    "LinkMove": Row(MoveNews, c.LinkMove, lambda result: {"moved": result.moved}),
     "LinkStates": Row(
         _States,
         lambda taken, _: c.LinkStates(taken.region, tuple(taken.key_ids)),

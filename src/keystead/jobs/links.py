@@ -29,7 +29,7 @@ from keystead.service import commands as c
 from keystead.service.caller import Caller
 from keystead.service.gate import Gate
 from keystead.service.linking import AT_ONCE, VERSIONS_AT_ONCE, Member
-from keystead.service.results import Result, Telling
+from keystead.service.results import Result, Telling, TellingMove
 
 T = TypeVar("T")
 
@@ -58,6 +58,10 @@ class _Signed(msgspec.Struct):
 class _Told(msgspec.Struct):
     versions: int
     gone: bool
+
+
+class _Moved(msgspec.Struct):
+    moved: bool
 
 
 class _Gone(msgspec.Struct):
@@ -162,6 +166,7 @@ class Links:
         *,
         gate: Gate,
         untold: Callable[[tuple[str, ...]], list[Member]],
+        moving: Callable[[tuple[str, ...]], list[Member]],
         made: Callable[[str], list[Member]],
         caller: Callable[[str, str], Caller],
         clock: Clock,
@@ -171,6 +176,7 @@ class Links:
         self._neighbours = neighbours
         self._gate = gate
         self._untold = untold
+        self._moving = moving
         self._made = made
         self._caller = caller
         self._clock = clock
@@ -215,12 +221,17 @@ class Links:
 
     def _tell(self, neighbour: Neighbour, at: At[Result]) -> None:
         """Tell all there is to tell, so often that what one answer makes possible is told as well."""
-        failed = None
+        failed: Refused | None = None
+        for member in self._moving(neighbour.regions):
+            try:
+                self._tell_move(neighbour, member, at)
+            except Refused as error:  # one member that is refused does not hold up the others
+                failed = error
         for _ in range(2):  # the second time of rotations that the first has finished
             for member in self._untold(neighbour.regions):
                 try:
                     self._tell_member(neighbour, member, at)
-                except Refused as error:  # one member that is refused does not hold up the others
+                except Refused as error:  # as above
                     failed = error
         if failed is not None:
             raise failed
@@ -237,6 +248,14 @@ class Links:
             if answer.gone or len(telling.news.versions) < VERSIONS_AT_ONCE or answer.versions == before:
                 return
             before = answer.versions
+
+    def _tell_move(self, neighbour: Neighbour, member: Member, at: At[Result]) -> None:
+        key = KeyReference(member.key_id)
+        telling = self._ask(c.TellMove(key, member.region), member, at)
+        assert isinstance(telling, TellingMove)  # noqa: S101 - as above
+        body = msgspec.json.encode(telling.news)
+        answer: _Moved = neighbour.ask("LinkMove", body, _Moved)  # type: ignore[assignment]  # as asked
+        self._ask(c.MoveTold(key, member.region, answer.moved), member, at)
 
     def _note(
         self, member: Member, at: At[Result], *, versions: int = 0, told: str = "", gone: bool = False

@@ -223,9 +223,7 @@ async def _run(
     server = _Server(config)
     loop.add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)
 
-    async def every(
-        seconds: float, work: Callable[[], None], where: ThreadPoolExecutor = thread
-    ) -> None:
+    async def every(seconds: float, work: Callable[[], None], where: ThreadPoolExecutor = thread) -> None:
         while True:
             await asyncio.sleep(seconds)
             try:

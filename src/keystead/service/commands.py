@@ -13,7 +13,7 @@ from keystead.core.key import Origin
 from keystead.core.keystore import Kind
 from keystead.core.names import KeyReference
 from keystead.core.spec import SYMMETRIC
-from keystead.service.linking import MemberNews
+from keystead.service.linking import MemberNews, MoveNews
 
 
 class Command(msgspec.Struct, frozen=True, gc=False):
@@ -400,6 +400,34 @@ class LinkStates(Command, frozen=True, gc=False):
 
     region: str
     key_ids: tuple[str, ...]
+
+
+class LinkMove(Command, frozen=True, gc=False):
+    """A linked server makes a replica here the primary."""
+
+    news: MoveNews
+    sent: int
+
+    @property
+    @override
+    def about(self) -> str:
+        """The new primary's place."""
+        return f"{self.news.region}/{self.news.key_id}"
+
+
+class TellMove(Command, frozen=True, gc=False):
+    """What a linked server is to be told of a replica there that is to be the primary."""
+
+    key: KeyReference
+    region: str
+
+
+class MoveTold(Command, frozen=True, gc=False):
+    """Whether a linked server has made a replica the primary, or refuses to."""
+
+    key: KeyReference
+    region: str
+    moved: bool
 
 
 class TellMember(Command, frozen=True, gc=False):

@@ -28,7 +28,9 @@ MOST_TAGS: Final = 1000
 _Name = Annotated[str, msgspec.Meta(max_length=64)]
 _Text = Annotated[str, msgspec.Meta(max_length=8192)]
 _Policy = Annotated[str, msgspec.Meta(max_length=32_768)]
-_Number = Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
+_Number = Annotated[int, msgspec.Meta(ge=1, le=1 << 31)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
+_Days = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
 
 class Peer(NamedTuple):
@@ -66,10 +68,25 @@ class MemberNews(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fal
     members: Annotated[list[_Name], msgspec.Meta(min_length=2, max_length=100)]
     current_version: _Number
     rotated: float | None  # when that became current
-    rotation_period_days: int | None
+    rotation_period_days: _Days | None
     next_rotation: float | None
-    rotations_on_demand: _Number
+    rotations_on_demand: _Count
     versions: Annotated[list[VersionNews], msgspec.Meta(max_length=VERSIONS_AT_ONCE)]
+
+
+class MoveNews(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """That a replica is to be the primary, from the server of the primary to the server of that replica."""
+
+    key_id: _Name
+    account: _Name
+    region: _Name  # of the new primary
+    previous: _Name  # and of the old one
+    members: Annotated[list[tuple[_Name, float]], msgspec.Meta(min_length=2, max_length=100)]
+    """The members in their new order, and when each of those at the sender's server was made."""
+    current_version: _Number
+    rotation_period_days: _Days | None
+    next_rotation: float | None
+    rotations_on_demand: _Count
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
@@ -121,6 +138,26 @@ def acknowledge(tx: Transaction, shadow: Key, now_known: Known) -> None:
 
 def _setting(shadow: Key) -> str:
     return f"link-member {shadow.ref}"
+
+
+def target(view: View, key: Key) -> str:
+    """The Region on a linked server that a primary is on its way to, if it is."""
+    return view.setting(f"link-move {key.ref}") or "" if key.state is State.UPDATING else ""
+
+
+def aim(tx: Transaction, key: Key, region: str) -> None:
+    """Remember where a primary is on its way to; "" when it has arrived, or stays."""
+    tx.put_setting(f"link-move {key.ref}", region)
+
+
+def moving(store: Store, account: str, regions: tuple[str, ...]) -> list["Member"]:
+    """The replicas in those Regions that are to be the primary."""
+    with store.view() as view:
+        return [
+            Member(shadow.id, primary.region, shadow.region)
+            for primary, shadow in _pairs(view, account, regions)
+            if target(view, primary) == shadow.region
+        ]
 
 
 class Member(NamedTuple):

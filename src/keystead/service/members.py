@@ -19,7 +19,7 @@ from base64 import b64encode
 from dataclasses import replace
 from typing import Final
 
-from keystead.core.errors import DataDamaged, InvalidCiphertext, UnsupportedOperation
+from keystead.core.errors import DataDamaged, InvalidCiphertext, InvalidKeyState, UnsupportedOperation
 from keystead.core.key import Event, Key, Origin, State, Version, binding, key_arn, version_binding
 from keystead.core.ports import Custodian, Transaction, View
 from keystead.service.linking import is_shadow, known, shadows
@@ -36,6 +36,12 @@ def check_primary(key: Key) -> None:
     """Refuse a replica, or a key of a single Region, where a primary is needed."""
     if not key.primary:
         raise UnsupportedOperation(f"{key.arn} is not a multi-region primary key.")
+
+
+def check_settled(key: Key) -> None:
+    """Refuse a primary that is moving to a linked server, where a change would not arrive there any more."""
+    if key.state is State.UPDATING:
+        raise InvalidKeyState(f"{key.arn} is updating.")
 
 
 def others(view: View, key: Key) -> list[Key]:
@@ -148,6 +154,11 @@ def finish_rotation(tx: Transaction, key: Key, now: float) -> Key:
     tx.put_key(key)
     follow(tx, key)
     return key
+
+
+def moved(key: Key, region: str) -> tuple[str, ...]:
+    """The members of a primary in the order that they have when the one in ``region`` leads."""
+    return (region, key.region, *(each for each in key.members if each not in (key.region, region)))
 
 
 def member_arn(key: Key, region: str) -> str:

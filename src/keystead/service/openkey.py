@@ -107,7 +107,9 @@ class OpenKey:
         if blob.version == held.version:
             return held.cipher.open(blob.sealed, aad), held.material_id
         # A member in another Region may have been told before this one that a version is current.
-        newest = held.version + 1 if held.key.multi_region and held.key.origin is Origin.AWS_KMS else held.version
+        newest = (
+            held.version + 1 if held.key.multi_region and held.key.origin is Origin.AWS_KMS else held.version
+        )
         if not 0 < blob.version <= newest:
             raise InvalidCiphertext
         material = self._working.material(held, blob.version)

@@ -12,7 +12,7 @@ from keystead.core.keystore import KeyStore
 from keystead.core.ports import Use
 from keystead.core.principal import AccessKey, Principal
 from keystead.core.spec import SYMMETRIC
-from keystead.service.linking import MemberNews
+from keystead.service.linking import MemberNews, MoveNews
 
 
 class Result(msgspec.Struct, gc=False):
@@ -319,3 +319,15 @@ class Telling(Result, gc=False):
 
     news: MemberNews
     told: str
+
+
+class Moved(Result, gc=False):
+    """Whether the member on this server is the primary now."""
+
+    moved: bool
+
+
+class TellingMove(Result, gc=False):
+    """What a linked server is to be told of a move."""
+
+    news: MoveNews

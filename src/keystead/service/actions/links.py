@@ -1,6 +1,6 @@
 """Linked servers (`keystead.service.linking`): what one of them may say here, and what it is told.
 
-``LinkMember`` and ``LinkStates`` are a linked server's, ``TellMember`` and ``MemberTold`` the jobs'. A linked
+``LinkMember``, ``LinkStates`` and ``LinkMove`` are a linked server's, the others the jobs'. A linked
 server may make replicas in Regions that are served here, under ids that nothing here has, and may change only keys
 whose primary is in its own Regions. It never sees material that it has not sent, and cannot end a key here.
 """
@@ -19,8 +19,17 @@ from keystead.service import commands as c
 from keystead.service import linking, members
 from keystead.service.actions.tags import check_tags
 from keystead.service.desk import Desk
-from keystead.service.linking import AT_ONCE, MOST_TAGS, VERSIONS_AT_ONCE, Known, MemberNews, Peer, VersionNews
-from keystead.service.results import Acknowledged, Done, GoneMembers, Telling
+from keystead.service.linking import (
+    AT_ONCE,
+    MOST_TAGS,
+    VERSIONS_AT_ONCE,
+    Known,
+    MemberNews,
+    MoveNews,
+    Peer,
+    VersionNews,
+)
+from keystead.service.results import Acknowledged, Done, GoneMembers, Moved, Telling, TellingMove
 
 _KEY_ID: Final = re.compile(r"mrk-[0-9a-f]{32}")
 _ROTATIONS: Final = (Rotation.FIRST, Rotation.AUTOMATIC, Rotation.ON_DEMAND)
@@ -35,7 +44,8 @@ def link_member(command: c.LinkMember, desk: Desk) -> Acknowledged:
     desk.entry.key = key_arn(news.region, news.account, news.key_id)
     peer = _peer(desk, "keystead:LinkMember", news.region)
     _check_order(desk, peer, command.sent)
-    _check_names(news, desk, peer)
+    _check_place(desk, peer, news)
+    _check_names(news, desk)
     here = desk.tx.key(news.region, news.key_id)
     if here is None or here.state is State.DESTROYED:
         if here is not None and here.created >= news.created:
@@ -66,9 +76,52 @@ def link_states(command: c.LinkStates, desk: Desk) -> GoneMembers:
         [
             key.id
             for key in found
-            if key is not None and key.state is State.DESTROYED and set(key.members[:1]) <= set(peer.regions)
+            if key is not None
+            and key.state is State.DESTROYED
+            and key.multi_region
+            and key.members[0] in peer.regions
         ]
     )
+
+
+def link_move(command: c.LinkMove, desk: Desk) -> Moved:
+    """Make a replica here the primary, if it has all of the key and may be; the sender's members are replicas then."""
+    news = command.news
+    desk.entry.key = key_arn(news.region, news.account, news.key_id)
+    peer = _peer(desk, "keystead:LinkMove", news.region)
+    _check_order(desk, peer, command.sent)
+    _check_place(desk, peer, news)
+    here = desk.tx.key(news.region, news.key_id)
+    if here is None or here.account != news.account or news.previous not in here.members:
+        raise _not_yours(news)
+    if here.primary:  # it was told before, and the answer was lost
+        return Moved(here.state is not State.DESTROYED)
+    if here.members[0] != news.previous:
+        raise _not_yours(news)
+    names = tuple(region for region, _ in news.members)
+    if names[0] != here.region or sorted(names) != sorted(here.members):
+        return Moved(False)
+    theirs = [(region, created) for region, created in news.members if region in peer.regions]
+    if len(theirs) + len(members.others(desk.tx, here)) + 1 != len(names):
+        return Moved(False)  # one of the others here is not complete, or is on yet another server
+    if here.state is not State.ENABLED or (here.current_version, _held(desk.tx, here)) != (
+        news.current_version,
+        news.current_version,
+    ):
+        return Moved(False)
+    primary = replace(
+        here,
+        members=names,
+        rotation_period_days=news.rotation_period_days,
+        next_rotation=news.next_rotation,
+        rotations_on_demand=news.rotations_on_demand,
+    )
+    for region, created in theirs:
+        shadow = replace(_shadow_of(primary, region), created=created, next_rotation=None)
+        desk.tx.put_key(shadow)
+        linking.acknowledge(desk.tx, shadow, Known(primary.current_version, linking.digest(primary)))
+    desk.save(primary)
+    return Moved(True)
 
 
 def _peer(desk: Desk, action: str, region: str) -> Peer:
@@ -90,13 +143,20 @@ def _check_order(desk: Desk, peer: Peer, sent: int) -> None:
     desk.tx.put_setting(name, str(sent))
 
 
-def _check_names(news: MemberNews, desk: Desk, peer: Peer) -> None:
+def _check_place(desk: Desk, peer: Peer, news: MemberNews | MoveNews) -> None:
+    """Refuse what is not about a multi-Region key of this account that the linked server leads."""
     if news.account != desk.account:
         raise InvalidRequest(f"The account here is {desk.account}: linked servers have the same.")
     if _KEY_ID.fullmatch(news.key_id) is None:
         raise InvalidRequest("The id is not that of a multi-Region key.")
-    if news.members[0] not in peer.regions or news.region not in news.members[1:]:
+    leader = news.previous if isinstance(news, MoveNews) else news.members[0]
+    if leader not in peer.regions:
         raise _not_yours(news)
+
+
+def _check_names(news: MemberNews, desk: Desk) -> None:
+    if news.region not in news.members[1:]:
+        raise InvalidRequest("The replica's Region is not among the members.")
     if len(set(news.members)) != len(news.members):
         raise InvalidRequest("A Region is among the members twice.")
     spec.choose(news.spec, news.usage)
@@ -112,7 +172,7 @@ def _check_unused(desk: Desk, peer: Peer, news: MemberNews) -> None:
             raise _not_yours(news)
 
 
-def _not_yours(news: MemberNews) -> AccessDenied:
+def _not_yours(news: MemberNews | MoveNews) -> AccessDenied:
     return AccessDenied(f"{key_arn(news.region, news.account, news.key_id)} is not led by the linked server.")
 
 
@@ -189,17 +249,22 @@ def _bring(desk: Desk, key: Key, news: MemberNews) -> None:
     version = desk.tx.version(key.region, key.id, following.current_version)
     if version is not None and version.rotated != news.rotated:
         desk.tx.put_version(replace(version, rotated=news.rotated))
-    primary = replace(
-        following,
-        region=news.members[0],
+    primary = replace(_shadow_of(following, news.members[0]), next_rotation=news.next_rotation)
+    if desk.tx.key(primary.region, primary.id) != primary:
+        desk.tx.put_key(primary)
+
+
+def _shadow_of(key: Key, region: str) -> Key:
+    """The shadow of another member of a key, without anything that is that member's own."""
+    return replace(
+        key,
+        region=region,
         state=State.CREATING,
         description="",
         policy=default_key_policy(key.account),
-        next_rotation=news.next_rotation,
         deletion_date=None,
+        deletion_window_days=None,
     )
-    if desk.tx.key(primary.region, primary.id) != primary:
-        desk.tx.put_key(primary)
 
 
 # --- what a linked server is told ------------------------------------------------------------------------
@@ -262,6 +327,9 @@ def member_told(command: c.MemberTold, desk: Desk) -> Done:
         linking.acknowledge(desk.tx, shadow, Known(command.versions, command.told))
         members.finish_rotation(desk.tx, key, desk.now)
         return Done()
+    if linking.target(desk.tx, key) == shadow.region:  # it cannot be the primary any more
+        linking.aim(desk.tx, key, "")
+        desk.tx.put_key(key.after(Event.MOVED))
     for name, _ in desk.tx.tags(shadow.region, shadow.id, "", MOST_TAGS):
         desk.tx.delete_tag(shadow.region, shadow.id, name)
     linking.acknowledge(desk.tx, shadow, Known())
@@ -270,7 +338,56 @@ def member_told(command: c.MemberTold, desk: Desk) -> Done:
     return Done()
 
 
+def tell_move(command: c.TellMove, desk: Desk) -> TellingMove:
+    """All that the server of the new primary is to know: it has the material already."""
+    key = desk.key(command.key, Event.READ, "keystead:TellMove", by_key_policy=False)
+    shadow = _target(desk, key, command.region)
+    desk.entry.subject = shadow.arn
+    found = ((region, desk.tx.key(region, key.id)) for region in members.moved(key, shadow.region))
+    return TellingMove(
+        MoveNews(
+            key_id=key.id,
+            account=key.account,
+            region=shadow.region,
+            previous=key.region,
+            members=[(region, 0.0 if member is None else member.created) for region, member in found],
+            current_version=key.current_version,
+            rotation_period_days=key.rotation_period_days,
+            next_rotation=key.next_rotation,
+            rotations_on_demand=key.rotations_on_demand,
+        )
+    )
+
+
+def move_told(command: c.MoveTold, desk: Desk) -> Done:
+    """The primary is a replica now, and its server tells nobody any more; or it stays what it was."""
+    key = desk.key(command.key, Event.READ, "keystead:MoveTold", by_key_policy=False)
+    target = _target(desk, key, command.region)
+    desk.entry.subject = target.arn
+    linking.aim(desk.tx, key, "")
+    settled = key.after(Event.MOVED)
+    if not command.moved:
+        desk.save(settled)
+        return Done()
+    names = members.moved(key, target.region)
+    for shadow in linking.shadows(desk.tx, key):
+        linking.acknowledge(desk.tx, shadow, Known())
+        desk.tx.put_key(replace(shadow, state=State.DESTROYED, description=""))
+    for member in (*members.others(desk.tx, key), settled):
+        desk.tx.put_key(replace(member, members=names, next_rotation=None))
+    desk.tx.put_key(replace(_shadow_of(settled, target.region), members=names))
+    return Done()
+
+
+def _target(desk: Desk, key: Key, region: str) -> Key:
+    """The shadow that a primary is on its way to."""
+    if linking.target(desk.tx, key) != region:
+        raise NotFound(f"{key.arn} does not move to {region}.")
+    return _shadow(desk, key, region)
+
+
 def _shadow(desk: Desk, key: Key, region: str) -> Key:
+    members.check_primary(key)
     found = next((each for each in linking.shadows(desk.tx, key) if each.region == region), None)
     if found is None:
         raise NotFound(f"{key.arn} has no member on a linked server in {region}.")

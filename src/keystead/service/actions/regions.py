@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, cast
 
-from keystead.core.errors import AlreadyExists, InvalidRequest, MalformedPolicy, NotFound, UnsupportedOperation
+from keystead.core.errors import (
+    AlreadyExists,
+    InvalidRequest,
+    MalformedPolicy,
+    NotFound,
+    UnsupportedOperation,
+)
 from keystead.core.key import Event, Key, Origin, Rotation, State, Version
 from keystead.core.policy import default_key_policy, parse_key_policy
 from keystead.core.ports import View
@@ -45,7 +51,11 @@ def replicate_key(command: c.ReplicateKey, desk: Desk) -> Replica:
     replica = replace(
         key,
         region=command.region,
-        state=State.CREATING if linked else State.PENDING_IMPORT if key.origin is Origin.EXTERNAL else State.ENABLED,
+        state=State.CREATING
+        if linked
+        else State.PENDING_IMPORT
+        if key.origin is Origin.EXTERNAL
+        else State.ENABLED,
         created=desk.now,
         description=command.description,
         policy=policy,
@@ -85,14 +95,32 @@ def update_primary_region(command: c.UpdatePrimaryRegion, desk: Desk) -> Done:
         raise InvalidRequest(f"{key.arn} is the primary key already: name the Region of one of its replicas.")
     if command.region not in key.members:
         raise NotFound(f"Key '{members.member_arn(key, command.region)}' does not exist")
-    if desk.peer_in(command.region) is not None or linking.shadows(desk.tx, key):
+    if desk.peer_in(command.region) is not None:
+        return _move_away(command, desk, key)
+    if linking.shadows(desk.tx, key):
         raise UnsupportedOperation(
-            f"{key.arn} has members on linked servers: its primary Region cannot be changed."
+            f"{key.arn} has members on linked servers: its primary can move to one of their Regions only."
         )
     replica = desk.member(key, command.region, Event.MOVE, "kms:UpdatePrimaryRegion")
     desk.entry.key, desk.entry.subject = key.arn, replica.arn
-    rest = tuple(region for region in key.members if region not in (key.region, replica.region))
-    desk.save(replace(members.shared(key, replica), members=(replica.region, key.region, *rest)))
+    desk.save(replace(members.shared(key, replica), members=members.moved(key, replica.region)))
+    return Done()
+
+
+def _move_away(command: c.UpdatePrimaryRegion, desk: Desk, key: Key) -> Done:
+    """Let the job move the primary to a linked server, which must have all there is of the key, and all its shadows."""
+    elsewhere = linking.shadows(desk.tx, key)
+    peer = desk.peer_in(command.region)
+    if any(desk.peer_in(shadow.region) != peer for shadow in elsewhere):
+        raise UnsupportedOperation(
+            f"{key.arn} has members on more than one linked server: its primary cannot move to one of them."
+        )
+    for shadow in elsewhere:
+        if not linking.settled(desk.tx, key, shadow):
+            raise shadow.refusal(Event.MOVE)
+    desk.entry.key, desk.entry.subject = key.arn, members.member_arn(key, command.region)
+    linking.aim(desk.tx, key, command.region)
+    desk.save(key.after(Event.MOVE))
     return Done()
 
 
@@ -102,6 +130,7 @@ def _primary(command: c.ReplicateKey, desk: Desk) -> Key:
     if key.account != desk.account:  # AWS KMS, ReplicateKey: "Cross-account use: No"
         raise unknown_key(desk.caller, "kms:ReplicateKey", key.account, key.arn)
     members.check_primary(key)
+    members.check_settled(key)
     if command.region in key.members:
         raise AlreadyExists(f"{members.member_arn(key, command.region)} already exists")
     linked = desk.peer_in(command.region)
