@@ -42,7 +42,8 @@ from keystead.custody import seal
 from keystead.custody.seals import SecretSource
 from keystead.custody.xks import Client, trust
 from keystead.fronts.links import POLICY as LINK_POLICY
-from keystead.jobs.links import Address, Correspondent, Neighbour
+from keystead.jobs.links import Correspondent, Neighbour
+from keystead.jobs.links import Post as LinkPost
 from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller, identity_of
 from keystead.service.due import Due, due
@@ -354,7 +355,7 @@ class Installation:
                 link.name,
                 link.regions,
                 Correspondent(
-                    Address(link.url, trust(link.ca)),
+                    LinkPost(link.url, trust(link.ca), self.clock),
                     link.identity,
                     custodian=self.custodian,
                     clock=self.clock,

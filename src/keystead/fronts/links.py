@@ -53,7 +53,7 @@ class _States(msgspec.Struct, forbid_unknown_fields=True):
 class Row:
     """One operation: what it takes, the command that makes of it and the time, and the answer."""
 
-    takes: type[msgspec.Struct]
+    takes: type[MemberNews | MoveNews | _States]
     command: Callable[[Any, int], c.Command]
     answer: Callable[[Any], Mapping[str, object]]
 

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -68,54 +68,21 @@ class _Gone(msgspec.Struct):
     gone: list[str]
 
 
-class Address(NamedTuple):
-    """Where a linked server's control plane is."""
+class Post:
+    """Carries a request to a linked server's control plane, and the answer back."""
 
-    url: str
-    trust: ssl.SSLContext
-
-
-class Correspondent:
-    """Speaks to one linked server."""
-
-    def __init__(
-        self, address: Address, identity: str, *, custodian: Custodian, clock: Clock, random: Random
-    ) -> None:
-        self._address = address
-        self._custodian = custodian
+    def __init__(self, url: str, trust: ssl.SSLContext, clock: Clock) -> None:
+        self._url = urlsplit(url)
+        self._trust = trust
         self._clock = clock
-        self._random = random
-        self._there = TransferIdentity.from_text(identity)
-        self._here = TransferIdentity.from_text(custodian.transfer_identity)
-        self._last = 0
 
-    def ask(self, operation: str, body: bytes, kind: type[T]) -> T:
-        """The answer to one request, once its signature has been checked; raises `NoAnswer`."""
-        self._last = max(int(self._clock.now() * 1e6), self._last + 1)
-        claim = Claim(links.fingerprint(self._here), self._last, self._random(NONCE_BYTES).hex())
-        signature = self._custodian.vouch(claim.statement(self._there, operation, body))
-        status, answer = self._post(f"/v1/{operation}", body, claim.header(signature))
-        if status != HTTPStatus.OK:
-            raise Refused(_refusal(status, answer))
-        try:
-            signed = msgspec.json.decode(answer, type=_Signed)
-            if self._there.said(
-                claim.answer(self._there, signed.answer.encode()), from_text(signed.signature)
-            ):
-                return msgspec.json.decode(signed.answer, type=kind)
-        except (msgspec.DecodeError, UnicodeError, RecursionError, InvalidCiphertext):
-            raise NoAnswer("it answers something else than a linked server does") from None
-        raise NoAnswer("its answer is not signed with the identity that the configuration has")
-
-    def _post(self, target: str, body: bytes, authorization: str) -> tuple[int, bytes]:
-        parts = urlsplit(self._address.url)
-        host = parts.hostname or ""
+    def __call__(self, target: str, body: bytes, authorization: str) -> tuple[int, bytes]:
+        """The status and the body of the answer; raises `NoAnswer`."""
+        host, port = self._url.hostname or "", self._url.port
         connection = (
-            http.client.HTTPSConnection(
-                host, parts.port, timeout=DEADLINE_SECONDS, context=self._address.trust
-            )
-            if parts.scheme == "https"
-            else http.client.HTTPConnection(host, parts.port, timeout=DEADLINE_SECONDS)
+            http.client.HTTPSConnection(host, port, timeout=DEADLINE_SECONDS, context=self._trust)
+            if self._url.scheme == "https"
+            else http.client.HTTPConnection(host, port, timeout=DEADLINE_SECONDS)
         )
         headers = {"Content-Type": "application/json", "Authorization": authorization, "Connection": "close"}
         try:
@@ -136,6 +103,44 @@ class Correspondent:
             if len(answer) > ANSWER_BYTES or self._clock.monotonic() > deadline:
                 raise NoAnswer("its answer is too long, or too slow")
         return answer
+
+
+class Correspondent:
+    """Speaks to one linked server. ``post`` is a `Post`, or carries requests in another way."""
+
+    def __init__(
+        self,
+        post: Callable[[str, bytes, str], tuple[int, bytes]],
+        identity: str,
+        *,
+        custodian: Custodian,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._post = post
+        self._custodian = custodian
+        self._clock = clock
+        self._random = random
+        self._there = TransferIdentity.from_text(identity)
+        self._here = TransferIdentity.from_text(custodian.transfer_identity)
+        self._last = 0
+
+    def ask(self, operation: str, body: bytes, kind: type[T]) -> T:
+        """The answer to one request, once its signature has been checked; raises `NoAnswer`."""
+        self._last = max(int(self._clock.now() * 1e6), self._last + 1)
+        claim = Claim(links.fingerprint(self._here), self._last, self._random(NONCE_BYTES).hex())
+        signature = self._custodian.vouch(claim.statement(self._there, operation, body))
+        status, answer = self._post(f"/v1/{operation}", body, claim.header(signature))
+        if status != HTTPStatus.OK:
+            raise Refused(_refusal(status, answer))
+        try:
+            signed = msgspec.json.decode(answer, type=_Signed)
+            words = signed.answer.encode()
+            if self._there.said(claim.answer(self._there, words), from_text(signed.signature)):
+                return msgspec.json.decode(words, type=kind)
+        except (msgspec.DecodeError, UnicodeError, RecursionError, InvalidCiphertext):
+            raise NoAnswer("it answers something else than a linked server does") from None
+        raise NoAnswer("its answer is not signed with the identity that the configuration has")
 
 
 def _refusal(status: int, answer: bytes) -> str:

@@ -25,6 +25,7 @@ from keystead.service.caller import Caller, identity_of
 from keystead.service.commands import Command
 from keystead.service.entry import Entry, decode, moment, uses
 from keystead.service.gate import MOST_TRIES, Answer, Gate
+from keystead.service.linking import Peer
 from keystead.service.quotas import Quotas
 from keystead.service.workingset import NotLoaded
 from keystead.store.memory import Memory
@@ -43,12 +44,16 @@ class Installation:
     """See the module. ``admin`` is the access key id and secret of a user who may do everything."""
 
     def __init__(
-        self, store: Store | None = None, seed: int = 0, external: ExternalKeys | None = None
+        self,
+        store: Store | None = None,
+        seed: int = 0,
+        external: ExternalKeys | None = None,
+        root: bytes = bytes(32),
     ) -> None:
         self.audit = AuditBench(seed, segment_bytes=1 << 20)
         self.store = store or Memory()
         self.random = random.Random(seed).randbytes  # noqa: S311 - a test's choices must repeat
-        self.custodian = SoftwareCustodian(Secret(bytes(32)), self.random)
+        self.custodian = SoftwareCustodian(Secret(root), self.random)
         # An installation without proxies of its own trusts the system's authorities, so it finds nobody.
         self.external = external or Client(trust(None), self.clock, self.random)
         self.logs: dict[str, Log] = {}
@@ -81,7 +86,14 @@ class Installation:
         """The one clock."""
         return self.audit.clock
 
-    def gate(self, slot: str = "w0", *, quotas: Quotas | None = None, regions: tuple[str, ...] = ()) -> Gate:
+    def gate(
+        self,
+        slot: str = "w0",
+        *,
+        quotas: Quotas | None = None,
+        regions: tuple[str, ...] = (),
+        peers: tuple[Peer, ...] = (),
+    ) -> Gate:
         """A process's own gate."""
         log = self.logs[slot] = self.audit.open(slot)
         log.follow(Index(self.audit.root / slot, disk=self.audit.disk, books=self.books, find=uses))
@@ -96,6 +108,7 @@ class Installation:
             quotas=quotas or Quotas(),
             marker_key=b"marker",
             regions=regions,
+            peers=peers,
         )
 
     def user(self, name: str, policy: str = "") -> tuple[str, str]:

@@ -20,6 +20,7 @@ from keystead.service.caller import Caller
 from keystead.service.commands import Command, CreateKey
 from keystead.service.entry import Entry
 from keystead.service.gate import Answer, Gate
+from keystead.service.linking import Peer
 from keystead.service.quotas import Quotas
 from keystead.service.workingset import NotLoaded
 from keystead.testing.installation import ACCOUNT, REGION, Installation
@@ -37,10 +38,11 @@ class ServiceBench:
         *,
         quotas: Quotas | None = None,
         regions: tuple[str, ...] = (),
+        peers: tuple[Peer, ...] = (),
     ) -> None:
         self.house = house or Installation()
         self.slot = slot
-        self.gate: Gate = self.house.gate(slot, quotas=quotas, regions=regions)
+        self.gate: Gate = self.house.gate(slot, quotas=quotas, regions=regions, peers=peers)
 
     def caller(self, who: str = "admin", region: str = REGION) -> Caller:
         """A user of the account by name, or any principal by ARN; every caller has a request id of its own."""
