@@ -22,7 +22,7 @@ from typing import Final
 from keystead.core.errors import DataDamaged, InvalidCiphertext, InvalidKeyState, UnsupportedOperation
 from keystead.core.key import Event, Key, Origin, State, Version, binding, key_arn, version_binding
 from keystead.core.ports import Custodian, Transaction, View
-from keystead.service.linking import is_shadow, known, shadows
+from keystead.service.linking import is_shadow, known, shadows, target
 
 DAY: Final = 86_400.0
 
@@ -38,9 +38,9 @@ def check_primary(key: Key) -> None:
         raise UnsupportedOperation(f"{key.arn} is not a multi-region primary key.")
 
 
-def check_settled(key: Key) -> None:
+def check_settled(view: View, key: Key) -> None:
     """Refuse a primary that is moving to a linked server, where a change would not arrive there any more."""
-    if key.state is State.UPDATING:
+    if target(view, key):
         raise InvalidKeyState(f"{key.arn} is updating.")
 
 
@@ -146,10 +146,9 @@ def finish_rotation(tx: Transaction, key: Key, now: float) -> Key:
         return key
     if any(known(tx, shadow).versions < last.number for shadow in shadows(tx, key)):
         return key
-    for member in (key, *others(tx, key)):
-        version = tx.version(member.region, member.id, last.number)
-        if version is not None:
-            tx.put_version(replace(version, rotated=now))
+    found = (tx.version(member.region, key.id, last.number) for member in (key, *others(tx, key)))
+    for version in [version for version in found if version is not None]:
+        tx.put_version(replace(version, rotated=now))
     key = replace(key, current_version=last.number)
     tx.put_key(key)
     follow(tx, key)

@@ -29,6 +29,7 @@ from keystead.testing.service import JOBS, ServiceBench
 T = TypeVar("T")
 
 HERE: Final = REGION
+ALSO_HERE: Final = "eu-west-1"
 THERE: Final = "us-east-1"
 ALSO_THERE: Final = "us-west-2"
 LINK: Final = service_arn(ACCOUNT, "link-other")
@@ -133,10 +134,10 @@ class Side:
 
 
 class Linked:
-    """Both; the second serves two Regions."""
+    """Both; each serves two Regions."""
 
     def __init__(self) -> None:
-        self.here = Side(Installation(root=b"1" * 32), (HERE,))
+        self.here = Side(Installation(root=b"1" * 32), (HERE, ALSO_HERE))
         self.there = Side(Installation(seed=1, root=b"2" * 32), (THERE, ALSO_THERE))
         self.here.meet(self.there)
         self.there.meet(self.here)

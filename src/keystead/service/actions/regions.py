@@ -130,7 +130,7 @@ def _primary(command: c.ReplicateKey, desk: Desk) -> Key:
     if key.account != desk.account:  # AWS KMS, ReplicateKey: "Cross-account use: No"
         raise unknown_key(desk.caller, "kms:ReplicateKey", key.account, key.arn)
     members.check_primary(key)
-    members.check_settled(key)
+    members.check_settled(desk.tx, key)
     if command.region in key.members:
         raise AlreadyExists(f"{members.member_arn(key, command.region)} already exists")
     linked = desk.peer_in(command.region)

@@ -139,7 +139,7 @@ def _running(desk: Desk, key: Key) -> Version | None:
 
 
 def _check_idle(desk: Desk, key: Key) -> None:
-    members.check_settled(key)
+    members.check_settled(desk.tx, key)
     if _running(desk, key) is not None:
         raise RotationInProgress(f"{key.arn} is being rotated already.")
 
