@@ -364,6 +364,7 @@ class Installation:
             disk=LocalDisk(),
             books=SqliteBooks(),
             find=uses,
+            clock=self.clock,
             executor=keeper,
             pause=partial(time.sleep, _PAUSE_SECONDS),
             notice=warn,

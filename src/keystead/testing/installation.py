@@ -84,7 +84,15 @@ class Installation:
     def gate(self, slot: str = "w0", *, quotas: Quotas | None = None, regions: tuple[str, ...] = ()) -> Gate:
         """A process's own gate."""
         log = self.logs[slot] = self.audit.open(slot)
-        log.follow(Index(self.audit.root / slot, disk=self.audit.disk, books=self.books, find=uses))
+        log.follow(
+            Index(
+                self.audit.root / slot,
+                disk=self.audit.disk,
+                books=self.books,
+                find=uses,
+                clock=self.clock,
+            )
+        )
         return Gate(
             store=self.store,
             custodian=self.custodian,
