@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from keystead.core.key import State
+from keystead.core.key import Key, State
 from keystead.core.names import KeyReference
 from keystead.core.principal import service_arn
 from keystead.service import commands as c
@@ -64,7 +64,7 @@ def test_expired_material_is_due_between_deletions_and_rotations() -> None:
     """In whatever Region, the earliest end first, at most as many as asked for."""
     house = Installation()
     gate = house.gate("w0")
-    keys = []
+    keys: list[Key] = []
     for region in (REGION, "us-east-1", REGION):
         caller = house.caller(f"make-{len(keys)}", region=region)
         made = house.ask(gate, c.CreateKey(), caller).outcome()
