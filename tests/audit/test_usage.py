@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from keystead.audit import segment as segments
 from keystead.audit import usage, usagebook
 from keystead.audit.damage import Damaged
 from keystead.audit.log import Log
@@ -741,8 +742,6 @@ def test_of_two_segments_with_the_same_index_the_later_is_right() -> None:
         log.commit()
     house.bench.mend_disk()
     # As if the sync had failed and the bytes had arrived nevertheless.
-    from keystead.audit import segment as segments  # noqa: PLC0415
-
     refused = record("key-b", 9)
     segment.file.write(segments.encode(segment, 1, [len(refused).to_bytes(2, "big") + refused]), offset)
     house.bench.later()
