@@ -434,6 +434,7 @@ def test_pending_material_that_has_expired_is_gone(owner: Owner) -> None:
     assert owner.bench.do(c.Encrypt(owner.key, b"x")).blob
     told = f"InvalidKeyState: No available key material pending rotation for the key: {key_arn(owner.key)}."
     assert owner.bench.refusal(c.RotateKeyOnDemand(owner.key)) == told
+    assert owner.refused(SECOND, kind=EXISTING).startswith("IncorrectKeyMaterial")
     assert [v.number for v in owner.bench.do(c.ListKeyRotations(owner.key, all_material=True)).versions] == [
         1
     ]
@@ -562,6 +563,16 @@ def test_a_key_ends_with_the_first_of_its_materials(owner: Owner) -> None:
     owner.later(4 * DAY)
     owner.bench.do(c.ExpireKeyMaterial(owner.key), JOBS)
     assert [bool(version.handle) for version in owner.versions()] == [False, False, False]
+
+
+def test_expired_material_that_waits_is_erased_when_the_job_is_asked_for_it(owner: Owner) -> None:
+    """The key does not mind: it never was its own."""
+    owner.bring(FIRST)
+    owner.bring(SECOND, kind=NEW, valid_to=owner.now + DAY)
+    owner.later(DAY)
+    owner.bench.do(c.ExpireKeyMaterial(owner.key), JOBS)
+    assert [bool(version.handle) for version in owner.versions()] == [True, False]
+    assert owner.state() is State.ENABLED
 
 
 # --- other kinds of keys -----------------------------------------------------------------------------------
