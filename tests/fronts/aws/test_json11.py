@@ -598,6 +598,8 @@ def values(shape: Any, name: str) -> st.SearchStrategy[Any]:
             return st.sampled_from([0, 1, 7, 32, 90, 1000, 1024, 2**31, -1])
         case "boolean":
             return st.booleans()
+        case "timestamp":
+            return st.sampled_from([0, 1, 1.5e9, 4e9, 1e300, -1])
         case "blob":
             return st.sampled_from([ROOM_BLOB, "", "AA==", "?", "A" * 8000]) | st.binary(max_size=200).map(
                 lambda data: b64encode(data).decode()
