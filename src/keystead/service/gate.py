@@ -49,7 +49,7 @@ from keystead.service.caller import Caller
 from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
 from keystead.service.desk import Desk, by_grant, denied, note, refused_key, unknown_key
-from keystead.service.entry import OK, Entry, encode
+from keystead.service.entry import OK, Entry, encode, used
 from keystead.service.openkey import OpenKey
 from keystead.service.quotas import Quotas
 from keystead.service.results import Result
@@ -339,7 +339,7 @@ class Gate:
             _failed(answer, error)
         except Exception as error:  # noqa: BLE001 - a bug must still be recorded and answered
             _bug(answer, error)
-        self._audit.append(encode(answer.entry))
+        self._audit.append(encode(answer.entry), used(answer.entry))
 
     def abandon(self, answer: Answer, error: KeysteadError) -> Answer:
         """Refuse to do what a hot action has left for later, and append the record of that."""
