@@ -37,11 +37,19 @@ SPECS_TEXT: Final = ", ".join(f"`{name}`" for name in SPECS)
 LENGTHS: Final = ", ".join(f"`{name}` {length} bytes" for name, length in DATA_KEY_BYTES.items())
 QUOTAS: Final = Quotas()
 
-NO_GRANTS: Final = "accepted and without effect: there are no grants yet"
+TOKENS: Final = "checked; a [grant](policy-language.md#grants) is in force at once and needs none"
 NO_ATTESTATION: Final = "refused: `ValidationException`, as no attestation is configured"
 NOTES: Final = {
     "Algorithm": "only `SYMMETRIC_DEFAULT`",
-    "GrantTokens": NO_GRANTS,
+    "GrantTokens": TOKENS,
+    "CreateGrant.Constraints": "of the context: one of Equals and Subset, up to 8 pairs, symmetric keys only",
+    "CreateGrant.GranteePrincipal": "this or `GranteeServicePrincipal`; a user of the account must exist",
+    "CreateGrant.GranteeServicePrincipal": "kept and listed; allows nothing, as nobody here is a service",
+    "CreateGrant.Operations": "those that the key's spec and usage have",
+    "ListGrants.Limit": "up to 100, default 50",
+    "ListRetirableGrants.Limit": "up to 100, default 50",
+    "ListRetirableGrants.RetiringPrincipal": "this or `RetiringServicePrincipal`; of the caller's account",
+    "RetireGrant.GrantToken": "this, or `KeyId` and `GrantId`",
     "Recipient": NO_ATTESTATION,
     "CustomKeyStoreId": "refused: `UnsupportedOperationException`",
     "XksKeyId": "refused: `UnsupportedOperationException`",
@@ -77,6 +85,7 @@ TAIL: Final = f"""
 | --- | --- | --- |
 | aliases of a key | {QUOTAS.aliases_per_key} | `limits.aliases_per_key` |
 | tags of a key | {QUOTAS.tags_per_key} | `limits.tags_per_key` |
+| grants of a key | {QUOTAS.grants_per_key:,} | `limits.grants_per_key` |
 | on-demand rotations over the life of a key | {QUOTAS.rotations_on_demand} | `limits.rotations_on_demand` |
 
 There is no quota of keys and none of requests. A worker answers `ThrottlingException` when too many requests
