@@ -395,6 +395,27 @@ def _check_keys(each: Template, element: str) -> None:
             )
 
 
+def check_denials(document: Document) -> Document:
+    """Refuse a Deny that could never apply, because it waits for a condition key that no request has yet.
+
+    An Allow that waits for one allows nothing, which is safe; a Deny that never denies is not. It is checked when a
+    policy is put, and not when one that is stored is read.
+    """
+    for statement in document.statements:
+        for each in statement.conditions if statement.effect is Effect.DENY else ():
+            if not keys.filled(each.key) and not each.test(_nothing):
+                raise MalformedPolicy(
+                    f"Statement {statement.label} would never deny: no request has {each.key} yet. Write the condition "
+                    "so that it holds where the key is missing (a negated operator, or one that ends in IfExists), or "
+                    "leave it out."
+                )
+    return document
+
+
+def _nothing(_name: str) -> None:
+    """The values of a request that has none."""
+
+
 # --- conditions ------------------------------------------------------------------------------------------
 
 

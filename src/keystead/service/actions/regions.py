@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from keystead.core.errors import AlreadyExists, InvalidRequest, MalformedPolicy, NotFound
 from keystead.core.key import Event, Key, Origin, Rotation, State, Version
-from keystead.core.policy import default_key_policy, parse_key_policy
+from keystead.core.policy import check_denials, default_key_policy, parse_key_policy
 from keystead.core.ports import View
 from keystead.service import commands as c
 from keystead.service import members
@@ -50,7 +50,7 @@ def replicate_key(command: c.ReplicateKey, desk: Desk) -> Replica:
         next_rotation=None,
         members=(*key.members, command.region),
     )
-    parsed = parse_key_policy(policy)
+    parsed = check_denials(parse_key_policy(policy))
     if not command.bypass_lockout_check and not desk.would_allow(parsed, "kms:PutKeyPolicy", replica.arn):
         raise MalformedPolicy(LOCKED_OUT)
     desk.allow("kms:CreateKey")
