@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Self
 
@@ -229,6 +229,7 @@ class Installation:
         if missing or not account_keys:
             what = ", ".join(missing) or "account keys"
             raise DataDamaged(f"the store in {config.data} has lost its {what}: restore it from a backup")
+        _renew_jobs(config, settings["account"] or "", clock)
         instance = settings["instance"]
         root = seal.open_any(slots, secrets, instance=instance)
         custodian = custody.connect("software:", root=root, random=random)
@@ -440,6 +441,17 @@ def local_secrets(environment: Mapping[str, str], ask: Callable[[str], str] | No
 def migrate(config: Config) -> tuple[str, str]:
     """Bring the store's schema up to this version; returns its revisions before and after."""
     return store.migrate(config.store)
+
+
+def _renew_jobs(config: Config, account: str, clock: Clock) -> None:
+    """Let the jobs do what this version's jobs do: an installation that an older one made knows fewer of them."""
+    arn = service_arn(account, JOBS)
+    with closing(store.connect(config.store, now=clock.now)) as opened:
+        with opened.view() as view:
+            jobs = view.principal(arn)
+        if jobs is not None and jobs.policy != _JOBS_POLICY:
+            with opened.transact("renew-jobs") as tx:
+                tx.put_principal(replace(jobs, policy=_JOBS_POLICY))
 
 
 def _signer(instance: str, signing_key: bytes) -> NoteSigner:
