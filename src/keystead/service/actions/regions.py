@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, cast
 
-from keystead.core.errors import AlreadyExists, InvalidRequest, MalformedPolicy, NotFound
+from keystead.core.errors import AlreadyExists, InvalidRequest, MalformedPolicy
 from keystead.core.key import Event, Key, Origin, Rotation, State, Version
 from keystead.core.policy import check_denials, default_key_policy, parse_key_policy
 from keystead.core.ports import View
@@ -78,8 +78,6 @@ def update_primary_region(command: c.UpdatePrimaryRegion, desk: Desk) -> Done:
     members.check_primary(key)
     if command.region == key.region:
         raise InvalidRequest(f"{key.arn} is the primary key already: name the Region of one of its replicas.")
-    if command.region not in key.members:
-        raise NotFound(f"Key '{members.member_arn(key, command.region)}' does not exist")
     replica = desk.member(key, command.region, Event.MOVE, "kms:UpdatePrimaryRegion")
     desk.entry.key, desk.entry.subject = key.arn, replica.arn
     rest = tuple(region for region in key.members if region not in (key.region, replica.region))
