@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from keystead import config as configs
-from keystead.config import Address, Config, Limits, Tls, address, load, parse, template
+from keystead.config import Address, Config, Limits, Tls, Xks, address, load, parse, template
 from keystead.core.errors import ConfigError
 
 BASE = Path("/etc/keystead")
@@ -55,6 +55,11 @@ def test_everything_can_be_set() -> None:
         tags_per_key = 6
         rotations_on_demand = 7
         access_keys_per_principal = 8
+        custom_key_stores = 9
+        [xks]
+        ca = "proxies.pem"
+        deadline_ms = 400
+        port = 9443
         """
     )
     assert config == Config(
@@ -75,7 +80,9 @@ def test_everything_can_be_set() -> None:
             tags_per_key=6,
             rotations_on_demand=7,
             access_keys_per_principal=8,
+            custom_key_stores=9,
         ),
+        xks=Xks(ca=BASE / "proxies.pem", deadline_ms=400, port=9443),
     )
 
 

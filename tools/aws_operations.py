@@ -29,7 +29,9 @@ Requests are held against AWS's own model: names, types, required members and bo
 are the errors that tell of them. [Error codes](errors.md) says which of our errors AWS clients see as which
 type.
 
-**{supported} of AWS's {all} operations are built.** The others answer `UnsupportedOperationException`.
+All of AWS's {all} operations are here. Each works and fails with each error that AWS documents for it in
+`tests/e2e/test_every_operation.py`, which also says of every error that cannot be had here why not. What each does in
+each state of a key is held against AWS's table in `tests/e2e/test_key_states.py`.
 
 """
 
@@ -37,19 +39,31 @@ SPECS_TEXT: Final = ", ".join(f"`{name}`" for name in SPECS)
 LENGTHS: Final = ", ".join(f"`{name}` {length} bytes" for name, length in DATA_KEY_BYTES.items())
 QUOTAS: Final = Quotas()
 
-NO_GRANTS: Final = "accepted and without effect: there are no grants yet"
+TOKENS: Final = "checked; a [grant](policy-language.md#grants) is in force at once and needs none"
 NO_ATTESTATION: Final = "refused: `ValidationException`, as no attestation is configured"
 NOTES: Final = {
-    "Algorithm": "only `SYMMETRIC_DEFAULT`",
-    "GrantTokens": NO_GRANTS,
+    "EncryptionAlgorithm": "default `SYMMETRIC_DEFAULT`",
+    "SourceEncryptionAlgorithm": "default `SYMMETRIC_DEFAULT`",
+    "DestinationEncryptionAlgorithm": "default `SYMMETRIC_DEFAULT`",
+    "GenerateRandom.CustomKeyStoreId": "refused: `UnsupportedOperationException`",
+    "GrantTokens": TOKENS,
+    "CreateGrant.Constraints": "of the context: one of Equals and Subset, up to 8 pairs, symmetric keys only",
+    "CreateGrant.GranteePrincipal": "this or `GranteeServicePrincipal`; a user of the account must exist",
+    "CreateGrant.GranteeServicePrincipal": "kept and listed; allows nothing, as nobody here is a service",
+    "CreateGrant.Operations": "those that the key's spec and usage have",
+    "ListGrants.Limit": "up to 100, default 50",
+    "ListRetirableGrants.Limit": "up to 100, default 50",
+    "ListRetirableGrants.RetiringPrincipal": "this or `RetiringServicePrincipal`; of the caller's account",
+    "RetireGrant.GrantToken": "this, or `KeyId` and `GrantId`",
     "Recipient": NO_ATTESTATION,
-    "CustomKeyStoreId": "refused: `UnsupportedOperationException`",
-    "XksKeyId": "refused: `UnsupportedOperationException`",
-    "MultiRegion": "only false",
-    "CreateKey.Origin": "only `AWS_KMS`",
-    "CreateKey.KeySpec": f"only {SPECS_TEXT}, which is the default",
+    "CreateKey.CustomKeyStoreId": "of an external key store that is connected",
+    "CreateKey.XksKeyId": "with `Origin` `EXTERNAL_KEY_STORE`",
+    "CreateKey.Origin": "`AWS_KMS` (the default), `EXTERNAL`, `EXTERNAL_KEY_STORE`",
+    "CreateKey.KeySpec": f"{SPECS_TEXT}; the first is the default",
+    "KeyPairSpec": "all but `SM2`",
+    "WrappingAlgorithm": "not `RSAES_PKCS1_V1_5` and `SM2PKE`, which AWS has given up as well",
     "CreateKey.CustomerMasterKeySpec": "the older name of KeySpec",
-    "CreateKey.KeyUsage": "only `ENCRYPT_DECRYPT`, which is the default",
+    "CreateKey.KeyUsage": "needed for all specs but `SYMMETRIC_DEFAULT`",
     "CreateKey.Tags": f"up to {QUOTAS.tags_per_key} on a key",
     "TagResource.Tags": f"up to {QUOTAS.tags_per_key} on a key",
     "KeySpec": LENGTHS,
@@ -77,6 +91,8 @@ TAIL: Final = f"""
 | --- | --- | --- |
 | aliases of a key | {QUOTAS.aliases_per_key} | `limits.aliases_per_key` |
 | tags of a key | {QUOTAS.tags_per_key} | `limits.tags_per_key` |
+| grants of a key | {QUOTAS.grants_per_key:,} | `limits.grants_per_key` |
+| custom key stores of an account in a Region | {QUOTAS.custom_key_stores} | `limits.custom_key_stores` |
 | on-demand rotations over the life of a key | {QUOTAS.rotations_on_demand} | `limits.rotations_on_demand` |
 
 There is no quota of keys and none of requests. A worker answers `ThrottlingException` when too many requests
@@ -109,19 +125,24 @@ def members(operation: str) -> Iterator[str]:
         yield f"| `{name}` | {value.type_name} | {needed} | {bounds(value)} | {note(operation, name)} |"
 
 
+def errors(operation: str) -> str:
+    """The errors that AWS documents, without its exceptions' last word."""
+    shapes = AWS.operation_model(operation).error_shapes
+    return ", ".join(f"`{shape.name.removesuffix('Exception')}`" for shape in shapes)
+
+
 def page() -> Iterator[str]:
     """The whole page, in lines."""
-    names = AWS.operation_names
-    yield HEAD.format(supported=len(ROWS), all=len(names))
-    yield "## Built\n\n"
+    yield HEAD.format(all=len(AWS.operation_names))
+    yield "## Operations\n\n"
     for name in ROWS:
         yield f"### {name}\n\n"
-        yield "| Member | Type | | AWS's bounds | Here |\n| --- | --- | --- | --- | --- |\n"
-        for row in members(name):
+        rows = list(members(name))
+        if rows:
+            yield "| Member | Type | | AWS's bounds | Here |\n| --- | --- | --- | --- | --- |\n"
+        for row in rows:
             yield row.replace("|  |", "| |").replace("|  |", "| |") + "\n"
-        yield "\n"
-    yield "## Not yet\n\n"
-    yield "".join(f"- `{name}`\n" for name in names if name not in ROWS)
+        yield f"\nErrors: {errors(name)}.\n\n"
     yield TAIL
 
 

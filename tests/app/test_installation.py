@@ -4,6 +4,7 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from keystead.core.errors import ConfigError, DataDamaged, InvalidCiphertext, Se
 from keystead.core.key import State
 from keystead.core.names import KeyReference
 from keystead.core.ports import Transaction
-from keystead.core.principal import user_arn
+from keystead.core.principal import service_arn, user_arn
 from keystead.service import commands as c
 from keystead.service.caller import Caller, identity_of
 from keystead.service.entry import Entry, decode, encode
@@ -230,6 +231,22 @@ def test_jobs_ask_as_a_principal_of_their_own(installation: Installation) -> Non
     with pytest.raises(DataDamaged, match="jobs' principal"):
         post.jobs("job-2", "eu-central-1")
     post.close()
+
+
+def test_the_jobs_of_an_older_installation_learn_what_is_new(
+    config: Config, founded: Founded, installation: Installation
+) -> None:
+    """Their policy is the service's own and is brought up to date when the installation is opened."""
+    arn = service_arn(founded.account, "jobs")
+    with closing(store.connect(config.store)) as opened:
+        with opened.view() as view:
+            jobs = view.principal(arn)
+        assert jobs is not None
+        with opened.transact("older") as tx:
+            tx.put_principal(replace(jobs, policy=""))
+    Installation.open(config, SECRETS, installation.clock, system_random)
+    with closing(store.connect(config.store)) as opened, opened.view() as view:
+        assert view.principal(arn) == jobs
 
 
 def test_processes_see_each_others_changes(installation: Installation) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from keystead.audit import segment as segments
 from keystead.audit import usage, usagebook
 from keystead.audit.damage import Damaged
 from keystead.audit.log import Log
@@ -71,6 +72,8 @@ class House:
             disk=self.bench.disk,
             books=self.books,
             find=find,
+            clock=self.bench.clock,
+            seconds=0.0,
             executor=executor,
             pause=(lambda: None) if executor else None,
             notice=self.notices.append,
@@ -434,17 +437,51 @@ def test_what_no_checkpoint_covers_is_read_up_from_the_segments() -> None:
 
 
 def test_a_helper_that_is_slow_is_not_sent_more_than_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond a number of entries they are let go, and read from the disk when their turn comes."""
-    monkeypatch.setattr(usage, "MOST_WAITING", 5)
+    """Beyond a number of rows they are let go, and read from the disk when their turn comes."""
+    monkeypatch.setattr(usage, "MOST_ROWS", 2)
     house = House()
     log = house.start()
     for _ in range(4):
-        house.use("key-a", "key-b")
-    assert house.indexes["w0"]._waiting <= 5
+        house.use("key-a", "key-b", "key-c")
+    assert house.indexes["w0"]._tally.start == 9
     log.tend()
     log.tend()
-    assert house.position() == log.size == 8
+    assert house.position() == log.size == 12
+    assert {row.uses for row in house.rows().values()} == {4}
     house.check()
+
+
+def test_a_book_is_written_once_a_second_and_seldom_when_there_is_much_to_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is not written yet is known all the same."""
+    monkeypatch.setattr(usage, "_MANY_ROWS", 2)
+    house = House()
+    log = house.start()
+    house.indexes["w0"]._seconds = 1.0
+    house.use("key-a")
+    log.tend()
+    assert house.position() == 1
+    for keys, seconds in ((("key-a", "key-b"), 1), (("key-a", "key-b", "key-c"), 1), (("key-a",), 4)):
+        house.use(*keys)
+        house.bench.later(seconds - 0.125)
+        log.tend()
+        assert house.position() < log.size
+        house.check()
+        house.bench.later(0.125)
+        log.tend()
+        assert house.position() == log.size
+
+
+def test_what_the_caller_says_of_an_entry_is_taken_for_what_it_tells() -> None:
+    """Whoever appends an entry may spare the index the reading of it."""
+    house = House()
+    log = house.start()
+    for uses in ([(ROW, 7, "r7")], (), None):
+        log.append(record("key-b", 1), uses)
+    log.commit()
+    log.tend()
+    assert house.rows() == {ROW: Sum(1, 7, 7, 0, "r7"), ("key-b", *ROW[1:]): Sum(1, 1, 1, 2, "r1")}
 
 
 def test_a_helper_works_on_its_own_thread_and_is_waited_for_at_the_end() -> None:
@@ -483,19 +520,52 @@ def test_a_helper_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_index_is_told_to_stop_in_the_middle_and_goes_on_later() -> None:
-    """What was taken in stays, with its position."""
+    """What was taken in stays, with its position; others get their turn between the pieces."""
     house = House()
     house.logs["w0"] = log = house.bench.open()
     house.use(*["key-a"] * 600)
     log.close()
-    index = Index(house.bench.directory, disk=house.bench.disk, books=house.books, find=find)
-    index.stop()
-    index.catch_up()
+    pauses: list[int] = []
+
+    def index() -> Index:
+        return Index(
+            house.bench.directory,
+            disk=house.bench.disk,
+            books=house.books,
+            find=find,
+            clock=house.bench.clock,
+            pause=lambda: pauses.append(1),
+        )
+
+    stopped = index()
+    stopped.stop()
+    stopped.catch_up()
     assert house.position() == 256
-    again = Index(house.bench.directory, disk=house.bench.disk, books=house.books, find=find)
-    again.catch_up()
+    index().catch_up()
     assert house.position() == 600
     assert house.rows()["key-a", 1, "p", "kms:Sign"].uses == 600
+    assert len(pauses) == 2
+
+
+def test_a_failure_after_the_deed_counts_nothing_twice() -> None:
+    """A transaction that was committed while its keeper heard of an error is found committed."""
+    house = House()
+    log = house.start()
+    log.tend()
+    assert isinstance(house.books, MemoryBooks)
+
+    def step(now: str) -> None:
+        if now == "added":
+            raise BookError("no answer")
+
+    house.use("key-a")
+    house.books.step = step
+    log.tend()
+    house.books.step = lambda _: None
+    for _ in range(3):
+        log.tend()
+    assert house.rows() == {ROW: Sum(1, 1, 1, 0, "r1")}
+    assert house.indexes["w0"].trouble == ""
 
 
 def test_what_is_no_log_gets_no_index() -> None:
@@ -503,11 +573,18 @@ def test_what_is_no_log_gets_no_index() -> None:
     house = House()
     notices: list[str] = []
     index = Index(
-        house.bench.directory, disk=house.bench.disk, books=house.books, find=find, notice=notices.append
+        house.bench.directory,
+        disk=house.bench.disk,
+        books=house.books,
+        find=find,
+        clock=house.bench.clock,
+        notice=notices.append,
     )
     index.catch_up()
     assert len(notices) == 1
-    silent = Index(house.bench.directory, disk=house.bench.disk, books=house.books, find=find)
+    silent = Index(
+        house.bench.directory, disk=house.bench.disk, books=house.books, find=find, clock=house.bench.clock
+    )
     silent.catch_up()
     assert silent.trouble == notices[0]
 
@@ -665,8 +742,6 @@ def test_of_two_segments_with_the_same_index_the_later_is_right() -> None:
         log.commit()
     house.bench.mend_disk()
     # As if the sync had failed and the bytes had arrived nevertheless.
-    from keystead.audit import segment as segments  # noqa: PLC0415
-
     refused = record("key-b", 9)
     segment.file.write(segments.encode(segment, 1, [len(refused).to_bytes(2, "big") + refused]), offset)
     house.bench.later()
@@ -734,6 +809,16 @@ class BooksContract:
             other.add(Place(), THERE, {ROW: Sum(2, 10, 20, 4, "r4")})
         assert not isinstance(caught.value, BookDamaged)
         assert other.last("key-a") == (THERE, Last(4, 20, "kms:Sign", "r4"))
+        further = THERE._replace(position=9)
+        other.add(THERE, further, {("key-b", *ROW[1:]): Sum(1, 30, 30, 8, "r8")})
+        with pytest.raises(BookError):
+            one.add(THERE, further, {("key-c", *ROW[1:]): Sum(1, 30, 30, 8, "r8")})
+        one.add(further, THERE._replace(position=12), {("key-c", *ROW[1:]): Sum(1, 50, 50, 11, "r11")})
+        assert [other.last(key)[1] for key in KEYS] == [
+            Last(4, 20, "kms:Sign", "r4"),
+            Last(8, 30, "kms:Sign", "r8"),
+            Last(11, 50, "kms:Sign", "r11"),
+        ]
         one.clear()
         assert other.last("key-a") == (Place(), None)
         one.close()
@@ -811,6 +896,19 @@ class TestSqliteBooks(BooksContract):
         book.close()
         assert (place.position, last) == (3, Last(0, 1, "kms:Sign", "r1"))
         house.logs["w0"].close()
+
+    def test_many_rows_and_names_fit(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """More rows than one statement takes, and more names than are remembered, are as good as a few."""
+        monkeypatch.setattr(usagebook, "_NAMES_KEPT", 10)
+        book = SqliteBooks().make(tmp_path)
+        sums = {(f"key-{number}", 1, "p", "kms:Sign"): Sum(1, 0, 0, number, "r") for number in range(200)}
+        book.add(Place(), THERE, sums)
+        book.add(THERE, THERE._replace(position=9), sums)
+        for number in (0, 63, 64, 199):
+            assert book.last(f"key-{number}")[1] == Last(number, 0, "kms:Sign", "r")
+        counts = book._connection.execute("SELECT count(*), sum(count) FROM uses").fetchone()
+        assert counts == (200, 400)
+        book.close()
 
     def test_a_book_that_cannot_be_made_says_so(self, tmp_path: Path) -> None:
         """What a directory's owner has to mend is no damage of the book's."""

@@ -10,7 +10,13 @@ import pytest
 
 from keystead.observe.metrics import METRICS, Reason
 
-PAGES = ("README.md", "docs/guides/getting-started.md", "docs/guides/external-key-store.md", "docs/guides/multi-region.md")
+PAGES = (
+    "README.md",
+    "docs/guides/getting-started.md",
+    "docs/guides/bring-your-own-key.md",
+    "docs/guides/external-key-store.md",
+    "docs/guides/multi-region.md",
+)
 BLOCK = re.compile(r"^<!-- tested -->\n```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -223,3 +223,10 @@ def test_what_is_not_there_has_no_proof() -> None:
         consistency_proof(4, 3, BIG.read)
     with pytest.raises(InvalidProof, match="cannot begin"):
         verify_consistency(4, 3, [], EMPTY_ROOT, EMPTY_ROOT)
+
+
+def test_the_last_entry_of_an_uneven_log_is_proved() -> None:
+    """It stands alone on its level, so its path skips the levels where it has no neighbour."""
+    leaves = [leaf_hash(bytes([number])) for number in range(3)]
+    pair = node_hash(leaves[0], leaves[1])
+    verify_inclusion(leaves[2], 2, 3, [pair], node_hash(pair, leaves[2]))

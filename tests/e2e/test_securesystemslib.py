@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from securesystemslib.exceptions import UnverifiedSignatureError
-from securesystemslib.signer import AWSSigner, Signer
+from securesystemslib.signer import AWSSigner, Signer  # type: ignore[attr-defined]  # it has no list of what it exports
 
 pytestmark = pytest.mark.e2e
 

@@ -47,6 +47,11 @@ class Request:
         self.body = body
 
     @property
+    def secure(self) -> bool:
+        """Over plain HTTP."""
+        return False
+
+    @property
     def peer(self) -> str:
         """The client's address."""
         return "192.0.2.1"

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from keystead.core.errors import AuditUnavailable, StoreUnavailable
-from keystead.core.key import Key, State
+from keystead.core.key import Key, Origin, State
 from keystead.core.names import KeyReference
 from keystead.core.principal import service_arn
 from keystead.jobs.runner import AT_ONCE, Runner
@@ -230,3 +230,31 @@ def test_the_jobs_are_bound_by_policy_like_anyone(policy: str | None) -> None:
 
     assert runner.run_once() == 0
     assert bench.stored(key).state is State.PENDING_DELETION
+
+
+def test_expired_material_is_taken_in_the_region_of_its_key() -> None:
+    """To the second, once, and recorded like everything that the jobs do."""
+    bench = Bench()
+    key = bench.key("us-east-1")
+    with bench.house.store.transact("imported") as tx:
+        kept, version = tx.key("us-east-1", key.name), tx.version("us-east-1", key.name, 1)
+        assert kept is not None
+        assert version is not None
+        end = bench.house.clock.now() + DAY
+        tx.put_key(replace(kept, origin=Origin.EXTERNAL, expires=end))
+        tx.put_version(replace(version, valid_to=end))
+    bench.house.audit.later(DAY - 1)
+    assert bench.runner.run_once() == 0
+    bench.house.audit.later(1)
+    assert bench.runner.run_once() == 1
+    assert bench.runner.run_once() == 0
+    with bench.house.store.view() as view:
+        lost, version = view.key("us-east-1", key.name), view.version("us-east-1", key.name, 1)
+    assert lost is not None
+    assert version is not None
+    assert (lost.state, lost.expires, version.handle) == (State.PENDING_IMPORT, None, "")
+    records = [e for e in bench.house.entries("control") if e.principal == JOBS]
+    assert [(e.action, e.stage, e.outcome, e.version) for e in records] == [
+        ("keystead:ExpireKeyMaterial", "intent", "", 0),
+        ("keystead:ExpireKeyMaterial", "outcome", "Success", 1),
+    ]

@@ -240,7 +240,8 @@ def test_the_page_says_which_keys_no_request_has_yet(checkout: Path) -> None:
     (told,) = re.findall(r"No request has yet: (.+?)\.\n", page, flags=re.DOTALL)
     everything = {*keys.KMS, *keys.AWS, *keys.KEYSTEAD, *keys.FAMILIES}
     without = {n for n in everything if n.lower() not in {*circumstances._KEYS, *circumstances._FAMILIES}}
-    assert set(re.findall(r"`([^`]+)`", told)) == without
+    assert set(re.findall(r"`([^`]+)`", told)) == without == set(keys.UNFILLED)
+    assert [name for name in everything if keys.filled(name) is (name in without)] == []
 
 
 def under(bench: ServiceBench, **condition: Any) -> KeyReference:
@@ -322,3 +323,50 @@ def test_conditions_of_an_action_without_a_key(bench: ServiceBench) -> None:
         caller.source = "198.51.100.7"
         assert "AccessDenied" in bench.refusal(command, caller)
     assert caller.identity.rulings == {}
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"Bool": {"aws:MultiFactorAuthPresent": "false"}},
+        {"StringEquals": {"aws:PrincipalTag/team": "red"}},
+        {"ForAnyValue:StringLike": {"aws:CalledVia": "*"}},
+    ],
+)
+def test_a_denial_that_could_never_apply_is_refused_when_it_is_put(condition: dict[str, Any]) -> None:
+    """Nobody finds out otherwise that it does nothing; where the key may be missing it is taken."""
+    bench = ServiceBench()
+    key = bench.key()
+
+    def policy(effect: str, conditions: dict[str, Any]) -> str:
+        every = {"Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*"}
+        return json.dumps(
+            {"Statement": [every, {**every, "Effect": effect, "Sid": "No", "Condition": conditions}]}
+        )
+
+    ((operator, wanted),) = condition.items()
+    told = bench.refusal(c.PutKeyPolicy(key, policy("Deny", condition)))
+    assert told.startswith(
+        f"MalformedPolicy: Statement No would never deny: no request has {next(iter(wanted))} yet"
+    )
+    assert bench.refusal(c.CreateKey(policy=policy("Deny", condition))) == told
+    bench.do(c.PutKeyPolicy(key, policy("Allow", condition)))
+    bench.do(c.PutKeyPolicy(key, policy("Deny", {f"{operator}IfExists": wanted}), bypass_lockout_check=True))
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_whether_a_request_came_over_tls_is_asked(secure: bool) -> None:
+    """A denial of what came in the clear denies that, and nothing else."""
+    bench = ServiceBench()
+    key = bench.key()
+    every = {"Principal": "*", "Action": "kms:Encrypt", "Resource": "*"}
+    clear = {"Bool": {"aws:SecureTransport": "false"}}
+    statements = [
+        {**every, "Action": "kms:*", "Effect": "Allow"},
+        {**every, "Effect": "Deny", "Condition": clear},
+    ]
+    bench.do(c.PutKeyPolicy(key, json.dumps({"Statement": statements})))
+    caller = bench.caller()
+    caller.secure = secure
+    answer = bench.answer(c.Encrypt(key, b"x"), caller)
+    assert (answer.error is None) is secure

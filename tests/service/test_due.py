@@ -1,6 +1,8 @@
 """What the jobs find to ask for."""
 
-from keystead.core.key import State
+from dataclasses import replace
+
+from keystead.core.key import Key, State
 from keystead.core.names import KeyReference
 from keystead.core.principal import service_arn
 from keystead.service import commands as c
@@ -56,3 +58,26 @@ def test_what_is_found_is_done_by_the_gate_and_is_due_no_more() -> None:
         "Success",
         "Success",
     ]
+
+
+def test_expired_material_is_due_between_deletions_and_rotations() -> None:
+    """In whatever Region, the earliest end first, at most as many as asked for."""
+    house = Installation()
+    gate = house.gate("w0")
+    keys: list[Key] = []
+    for region in (REGION, "us-east-1", REGION):
+        caller = house.caller(f"make-{len(keys)}", region=region)
+        made = house.ask(gate, c.CreateKey(), caller).outcome()
+        assert isinstance(made, KeyDescription)
+        keys.append(made.key)
+    house.ask(gate, c.ScheduleKeyDeletion(KeyReference(keys[2].id), 7)).outcome()
+    with house.store.transact("ends") as tx:
+        tx.put_key(replace(keys[0], expires=house.clock.now() + 9))
+        tx.put_key(replace(keys[1], expires=house.clock.now() + 8))
+    house.clock.time += 8 * DAY
+    expiries = [
+        Due(key.region, key.id, c.ExpireKeyMaterial(KeyReference(key.id))) for key in (keys[1], keys[0])
+    ]
+    destruction = Due(REGION, keys[2].id, c.DestroyKey(KeyReference(keys[2].id)))
+    assert due(house.store, house.clock.now(), 10) == [destruction, *expiries]
+    assert due(house.store, house.clock.now(), 1) == [destruction, expiries[0]]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.service.entry import OK, Entry, decode, encode, event_id, moment, uses
+from keystead.service.entry import OK, Entry, decode, encode, event_id, moment, used, uses
 
 _ENTRIES = st.builds(
     Entry,
@@ -100,3 +100,10 @@ def test_an_event_id_anybody_can_work_out() -> None:
     """It is the UUID (version 5) of a documented name."""
     assert event_id("keystead-12/w0/7") == str(uuid5(NAMESPACE_URL, "keystead:keystead-12/w0/7"))
     assert event_id("keystead-12/w0/7") == "e4ae5fb0-3b25-5ef9-bf13-a77e61f6184a"
+
+
+@given(_ENTRIES, st.sampled_from(["kms:Encrypt", "kms:ReEncrypt", "kms:ListKeys"]), st.text(max_size=3))
+def test_what_is_said_of_an_entry_is_what_is_read_out_of_it(entry: Entry, action: str, other: str) -> None:
+    """Whoever has an entry at hand and whoever has only its bytes find the same uses."""
+    entry = msgspec.structs.replace(entry, action=action, outcome=OK, from_key=other, from_version=1)
+    assert used(entry) == uses(encode(entry))

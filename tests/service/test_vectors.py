@@ -288,6 +288,7 @@ def test_ed25519(bench: ServiceBench, every: int) -> None:
         ("ECC_NIST_P256", "SIGN_VERIFY", pkcs8(ec.generate_private_key(ec.SECP384R1()))),
         ("ECC_NIST_P256", "SIGN_VERIFY", pkcs8(ed25519.Ed25519PrivateKey.generate())),
     ],
+    ids=["short", "short code", "no DER", "a curve", "another curve", "another kind"],
 )
 def test_material_of_another_kind_is_refused(bench: ServiceBench, spec: str, usage: str, what: bytes) -> None:
     """Before anything is kept: a length, a curve or a kind that the key's spec does not have."""

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from sqlalchemy import Connection
 from typing_extensions import override
 
 from keystead.core.errors import (
@@ -25,16 +26,19 @@ from keystead.core.errors import (
     KeysteadError,
     StoreUnavailable,
 )
-from keystead.core.key import State
+from keystead.core.key import Origin, State
 from keystead.core.ports import Change, Store, Transaction, View
 from keystead.store import connect, migrate, sqlite
 from keystead.store.memory import Memory
+from keystead.store.schema import migration
+from keystead.store.schema.tables import REVISION
 from keystead.store.sqlite import Sqlite
 from keystead.testing.contracts.store import (
     ACCOUNT,
     REGION,
     WRITES,
     StoreContract,
+    a_grant,
     a_key,
     a_principal,
     a_slot,
@@ -256,7 +260,7 @@ def test_erased_handles_leave_the_files(path: Path, store: Store) -> None:
         for number, handle in enumerate(handles, start=1):
             t.add_version(a_version(number=number, handle=handle.decode()))
     with store.transact("r") as t:
-        t.erase_versions("k1")
+        t.erase_versions(REGION, "k1")
 
     held = {file.name: file.read_bytes() for file in path.parent.iterdir()}
     assert [name for name, data in held.items() if any(handle in data for handle in handles)] == []
@@ -266,12 +270,12 @@ def test_an_open_view_does_not_hold_an_erasure_up(store: Store) -> None:
     """The handles are gone from the tables at once; cutting the log is left to a later checkpoint."""
     furnish(store)
     with store.view() as view:
-        assert view.version("k1", 1) == a_version()
+        assert view.version(REGION, "k1", 1) == a_version()
         with store.transact("r") as t:
-            t.erase_versions("k1")
+            t.erase_versions(REGION, "k1")
 
         with store.view() as later:
-            assert later.version("k1", 1) == a_version(handle="")
+            assert later.version(REGION, "k1", 1) == a_version(handle="")
 
 
 # --- processes -------------------------------------------------------------------------------------------
@@ -496,7 +500,7 @@ def test_a_value_that_sqlite_cannot_hold_is_refused(store: Store, changes: dict[
         t.put_key(a_key())
 
     with store.view() as view:
-        assert view.key("k1") == a_key()
+        assert view.key(REGION, "k1") == a_key()
 
 
 # --- damage ----------------------------------------------------------------------------------------------
@@ -560,14 +564,14 @@ def test_damage_in_a_large_file_is_found_when_it_is_read(
 
 
 ROW_DAMAGE: dict[str, tuple[str, Callable[[View], object]]] = {
-    "state": ("UPDATE keys SET state = 'Secretive'", lambda view: view.key("k1")),
-    "type": ("UPDATE keys SET policy = x'536563726574697665'", lambda view: view.key("k1")),
-    "reason": ("UPDATE versions SET rotation = 'Secretive'", lambda view: view.versions("k1", 0, 9)),
+    "state": ("UPDATE keys SET state = 'Secretive'", lambda view: view.key(REGION, "k1")),
+    "type": ("UPDATE keys SET policy = x'536563726574697665'", lambda view: view.key(REGION, "k1")),
+    "reason": ("UPDATE versions SET rotation = 'Secretive'", lambda view: view.versions(REGION, "k1", 0, 9)),
     "json": ("UPDATE seal_slots SET parameters = 'Secretive'", lambda view: view.seal_slots()),
     "object": ("UPDATE seal_slots SET parameters = '[1]'", lambda view: view.seal_slots()),
     "blob": ("UPDATE seal_slots SET parameters = 7", lambda view: view.seal_slots()),
     "text": ("UPDATE settings SET value = CAST(x'ff' AS TEXT)", lambda view: view.setting("colour")),
-    "table": ("DROP TABLE tags", lambda view: view.tags("k1", "", 9)),
+    "table": ("DROP TABLE tags", lambda view: view.tags(REGION, "k1", "", 9)),
 }
 
 
@@ -629,21 +633,109 @@ def test_migrating_says_what_it_did(path: Path, store: Store) -> None:
     with store.view() as view:
         before = everything(view)
 
-    assert migrate(f"sqlite://{path}") == ("0001", "0001")
+    assert migrate(f"sqlite://{path}") == (REVISION, REVISION)
 
     with store.view() as view:
         assert everything(view) == before
 
 
-def test_an_upgrade_that_leaves_references_dangling_is_refused(path: Path, store: Store) -> None:
-    """Foreign keys are off while tables are rebuilt, so they are checked before the commit."""
-    furnish(store)
-    with closing(sqlite3.connect(path)) as other, other:
-        other.execute("DELETE FROM keys")
+def old_store(path: Path, *statements: str) -> None:
+    """A file as the first version of all laid and left it, with these rows."""
     engine = sqlite._engine(path, "BEGIN IMMEDIATE", size=1, patience=1, foreign_keys=False)
-    with engine.connect() as connection, pytest.raises(DataDamaged, match="nothing was changed"):
-        sqlite._upgrade(connection, "0001")
+    with engine.connect() as connection:
+        migration.upgrade(connection, migration.EMPTY, "0001")
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+        connection.commit()
     engine.dispose()
+
+
+OLD_KEY = "INSERT INTO keys VALUES ({}, 'SYMMETRIC_DEFAULT', 'ENCRYPT_DECRYPT', {})"
+OLD_ROWS = (
+    OLD_KEY.format(
+        "'k1', '111111111111', 'eu-central-1'", "'Enabled', 1.0, 'first', '{}', 2, NULL, 90, 9.0, 1"
+    ),
+    OLD_KEY.format(
+        "'k2', '111111111111', 'us-east-1'", "'PendingDeletion', 2.0, '', '{}', 1, 7.0, NULL, NULL, 0"
+    ),
+    "INSERT INTO versions VALUES ('k1', 1, 'h1', 'm1', 1.0, 'FIRST')",
+    "INSERT INTO versions VALUES ('k1', 2, 'h2', 'm2', 3.0, 'ON_DEMAND')",
+    "INSERT INTO versions VALUES ('k2', 1, 'h3', 'm3', 2.0, 'FIRST')",
+    "INSERT INTO aliases VALUES ('111111111111', 'eu-central-1', 'alias/a', 'k1', 1.0, 1.5)",
+    "INSERT INTO tags VALUES ('k2', 'team', 'red')",
+    "INSERT INTO principals VALUES ('arn:aws:iam::111111111111:user/alice', '111111111111', 'alice', 1.0, '', 1)",
+    "INSERT INTO access_keys VALUES ('AK1', 'arn:aws:iam::111111111111:user/alice', 'wrapped', 1.0, 1)",
+    "INSERT INTO settings VALUES ('colour', 'red')",
+    "INSERT INTO changes VALUES (41, 'key', 'k1', 'old', 1.0)",
+)
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
+    """Every key, version, alias, tag and person is there afterwards, and the epoch goes on from where it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    old_store(path, *OLD_ROWS)
+    assert migrate(f"sqlite://{path}") == ("0001", REVISION)
+
+    with closing(connect(f"sqlite://{path}")) as store, store.view() as view:
+        first, second = view.key("eu-central-1", "k1"), view.key("us-east-1", "k2")
+        assert first is not None
+        assert second is not None
+        assert (first.description, first.current_version, first.rotations_on_demand) == ("first", 2, 1)
+        assert (first.origin, first.members, first.expires, first.key_store) == (Origin.AWS_KMS, (), None, "")
+        assert (second.state, second.deletion_date) == (State.PENDING_DELETION, 7.0)
+        assert view.key("us-east-1", "k1") is None
+        versions = view.versions("eu-central-1", "k1", 0, 9)
+        assert [(v.number, v.handle, v.material_id, v.rotated) for v in versions] == [
+            (1, "h1", "m1", None),
+            (2, "h2", "m2", 3.0),
+        ]
+        assert [v.handle for v in view.versions("us-east-1", "k2", 0, 9)] == ["h3"]
+        alias = view.alias("111111111111", "eu-central-1", "alias/a")
+        assert alias is not None
+        assert (alias.key_id, alias.updated) == ("k1", 1.5)
+        assert view.tags("us-east-1", "k2", "", 9) == [("team", "red")]
+        assert view.access_key("AK1") is not None
+        assert view.setting("colour") == "red"
+        assert view.newest_change() == 41
+    with closing(connect(f"sqlite://{path}")) as store:
+        with store.transact("new") as tx:
+            tx.put_setting("colour", "blue")
+        with store.view() as view:
+            assert view.newest_change() == 42
+
+
+def test_an_upgrade_that_fails_half_way_leaves_the_old_store(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one transaction: what was there is there, at the old revision, and the next try succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    old_store(path, *OLD_ROWS)
+
+    def half_way(connection: Connection, current: str) -> None:
+        migration.upgrade(connection, current)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite, "_upgrade", half_way)
+        with pytest.raises(KeyboardInterrupt):
+            migrate(f"sqlite://{path}")
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert other.execute("SELECT count(*) FROM keys").fetchone() == (2,)
+    assert migrate(f"sqlite://{path}") == ("0001", REVISION)
+
+
+def test_an_upgrade_that_leaves_references_dangling_is_refused(path: Path) -> None:
+    """Foreign keys are off while tables are rebuilt, so they are checked before the commit."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    old_store(path, *OLD_ROWS, "DELETE FROM keys WHERE id = 'k1'")
+    with pytest.raises(DataDamaged, match=r"nothing was changed|does not exist|is damaged"):
+        migrate(f"sqlite://{path}")
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
 
 
 def test_who_waited_for_an_upgrade_finds_it_done(
@@ -772,6 +864,8 @@ def call(name: str, *arguments: Any) -> st.SearchStrategy[tuple[str, tuple[Any, 
     return st.tuples(st.just(name), st.tuples(*arguments))
 
 
+REGIONS = st.sampled_from([REGION, "us-east-1"])
+
 CALLS = st.one_of(
     call(
         "put_key",
@@ -779,7 +873,7 @@ CALLS = st.one_of(
             a_key,
             KEY_IDS,
             state=st.sampled_from(State),
-            region=st.sampled_from([REGION, "us-east-1"]),
+            region=REGIONS,
             description=TEXTS,
             deletion_date=DATES,
             rotation_period_days=st.none() | st.just(90),
@@ -787,11 +881,14 @@ CALLS = st.one_of(
         ),
     ),
     call("add_version", st.builds(a_version, KEY_IDS, st.integers(1, 3), TEXTS)),
-    call("erase_versions", KEY_IDS),
+    call("put_version", st.builds(a_version, KEY_IDS, st.integers(1, 3), TEXTS)),
+    call("erase_versions", REGIONS, KEY_IDS),
     call("put_alias", st.builds(an_alias, TEXTS, KEY_IDS)),
     call("delete_alias", st.just(ACCOUNT), st.just(REGION), TEXTS),
-    call("put_tag", KEY_IDS, TEXTS, TEXTS),
-    call("delete_tag", KEY_IDS, TEXTS),
+    call("put_tag", REGIONS, KEY_IDS, TEXTS, TEXTS),
+    call("delete_tag", REGIONS, KEY_IDS, TEXTS),
+    call("put_grant", st.builds(a_grant, TEXTS, region=REGIONS, key_id=KEY_IDS)),
+    call("delete_grant", REGIONS, KEY_IDS, TEXTS),
     call("put_principal", st.builds(a_principal, USERS)),
     call("delete_principal", USERS.map(lambda name: a_principal(name).arn)),
     call("put_access_key", st.builds(an_access_key, TEXTS, USERS)),
@@ -812,13 +909,18 @@ def answers(view: View) -> dict[str, object]:
             view.aliases(ACCOUNT, REGION, None, text, 2),
             view.aliases(ACCOUNT, REGION, "k1", text, 2),
             view.principals(ACCOUNT, text, 2),
-            view.tags("k1", text, 2),
+            view.tags(REGION, "k1", text, 2),
             view.setting(text),
         )
     for date in (1.0, 3.0, 5.0):
         found[f"due at {date}"] = (view.keys_to_destroy(date, 2), view.keys_to_rotate(date, 2))
     for key_id in ("k1", "k2", "k3"):
-        found[key_id] = (view.key(key_id), view.versions(key_id, 0, 9), view.tags(key_id, "", 9))
+        found[key_id] = (
+            view.key(REGION, key_id),
+            view.versions(REGION, key_id, 0, 9),
+            view.tags(REGION, key_id, "", 9),
+            view.grants(REGION, key_id, None, "", 9),
+        )
     for name in ("alice", "bob"):
         arn = a_principal(name).arn
         found[name] = (view.principal(arn), view.access_keys(arn))

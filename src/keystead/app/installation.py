@@ -240,6 +240,7 @@ class Installation:
         if missing or not account_keys:
             what = ", ".join(missing) or "account keys"
             raise DataDamaged(f"the store in {config.data} has lost its {what}: restore it from a backup")
+        _renew_jobs(config, settings["account"] or "", clock)
         instance = settings["instance"]
         root = seal.open_any(slots, secrets, instance=instance)
         custodian = custody.connect("software:", root=root, random=random)
@@ -291,32 +292,24 @@ class Installation:
         )
 
     def settle_links(self) -> None:
-        """Make the principals of linked servers those of the configuration, and let the jobs write to them.
+        """Make the principals of linked servers those of the configuration.
 
         Before anything is served, and on record when something changes.
         """
         wanted = {peer.principal: f"{LINK}{peer.name}" for peer in self.peers}
-        jobs_arn, changed = service_arn(self.account, JOBS), []
         with closing(store.connect(self.config.store, now=self.clock.now)) as opened:
             with opened.view() as view:
-                people = {each.arn: each for each in self._principals(view)}
-            jobs = people.get(jobs_arn)
-            links = {
-                arn
-                for arn, each in people.items()
-                if each.name.startswith(LINK) and arn == service_arn(self.account, each.name)
-            }
-            stale_jobs = bool(wanted) and jobs is not None and jobs.policy != _JOBS_POLICY
-            if links == wanted.keys() and not stale_jobs:
+                links = {
+                    each.arn
+                    for each in self._principals(view)
+                    if each.name.startswith(LINK) and each.arn == service_arn(self.account, each.name)
+                }
+            if links == wanted.keys():
                 return
             with opened.transact("links") as tx:
-                if jobs is not None and stale_jobs:
-                    tx.put_principal(replace(jobs, policy=_JOBS_POLICY))
-                    changed.append(jobs_arn)
-                for arn in sorted(links - wanted.keys()):
+                for arn in links - wanted.keys():
                     tx.delete_principal(arn)
-                    changed.append(arn)
-                for arn in sorted(wanted.keys() - links):
+                for arn in wanted.keys() - links:
                     name = wanted[arn]
                     tx.put_principal(
                         Principal(
@@ -327,7 +320,6 @@ class Installation:
                             policy=LINK_POLICY,
                         )
                     )
-                    changed.append(arn)
         with closing(self.log(CONTROL)) as log:
             log.append(
                 encode(
@@ -335,7 +327,7 @@ class Installation:
                         account=self.account,
                         action="keystead:Link",
                         outcome=OK,
-                        subject=" ".join(changed),
+                        subject=" ".join(sorted(links ^ wanted.keys())),
                         time=int(self.clock.now() * 1e6),
                         v=1,
                     )
@@ -464,6 +456,7 @@ class Installation:
             disk=LocalDisk(),
             books=SqliteBooks(),
             find=uses,
+            clock=self.clock,
             executor=keeper,
             pause=partial(time.sleep, _PAUSE_SECONDS),
             notice=warn,
@@ -551,6 +544,17 @@ def local_secrets(environment: Mapping[str, str], ask: Callable[[str], str] | No
 def migrate(config: Config) -> tuple[str, str]:
     """Bring the store's schema up to this version; returns its revisions before and after."""
     return store.migrate(config.store)
+
+
+def _renew_jobs(config: Config, account: str, clock: Clock) -> None:
+    """Let the jobs do what this version's jobs do: an installation that an older one made knows fewer of them."""
+    arn = service_arn(account, JOBS)
+    with closing(store.connect(config.store, now=clock.now)) as opened:
+        with opened.view() as view:
+            jobs = view.principal(arn)
+        if jobs is not None and jobs.policy != _JOBS_POLICY:
+            with opened.transact("renew-jobs") as tx:
+                tx.put_principal(replace(jobs, policy=_JOBS_POLICY))
 
 
 def _signer(instance: str, signing_key: bytes) -> NoteSigner:

@@ -47,7 +47,7 @@ from keystead.audit.segment import Segment
 from keystead.audit.tiles import ENTRIES, Shelf, read_bundle, read_file, tile_path
 from keystead.core.disk import Disk, File
 from keystead.core.errors import AuditUnavailable, ConfigError, DataDamaged, TooLarge
-from keystead.core.ports import Clock, Random
+from keystead.core.ports import Clock, Random, Used
 from keystead.crypto.merkle import HASH_BYTES, TILE_WIDTH
 from keystead.crypto.note import NoteSigner
 
@@ -96,21 +96,17 @@ class Committed(NamedTuple):
 
     first: int
     entries: list[bytes]
+    uses: list[Sequence[Used] | None]  # of keys, by entry; None where whoever appended it did not say
     sequence: int  # of the segment
     identity: bytes  # of the segment
     offset: int
-
-    @property
-    def end(self) -> int:
-        """The index after the last record."""
-        return self.first + len(self.entries)
 
 
 class Follower(Protocol):
     """What hears of every record; used on the log's own thread, and must neither raise nor wait."""
 
     def heard(self, batch: Committed) -> None:
-        """Put aside what was committed. Part of every commit, so it must cost next to nothing."""
+        """Take note of what was committed. Part of every commit, so it must cost next to nothing."""
         ...
 
     def tend(self) -> None:
@@ -176,6 +172,7 @@ class Log:
         self._bundle = found.bundle
         self._full: dict[str, bytes] = {}  # full tiles that are not durable yet, by name
         self._pending: list[bytes] = []
+        self._pending_uses: list[Sequence[Used] | None] = []
         self._pending_bytes = 0
 
         # The segments.
@@ -268,10 +265,11 @@ class Log:
     def follow(self, follower: Follower) -> None:
         """From now on tell of every commit. The first that is told of are the records under no checkpoint yet."""
         self._follower = follower
-        self._tell(self._current, list(self.entries(self._signed, self._size)))
+        entries = list(self.entries(self._signed, self._size))
+        self._tell(self._current, entries, [None] * len(entries))
 
-    def append(self, entry: bytes) -> int:
-        """Buffer one entry and return its index.
+    def append(self, entry: bytes, uses: Sequence[Used] | None = None) -> int:
+        """Buffer one entry and return its index; ``uses`` is what the follower would find in it.
 
         Raises `TooLarge` for an entry that no log could hold, and `AuditUnavailable` while the log is failed
         or closed, or when one commit would not fit into a segment.
@@ -286,6 +284,7 @@ class Log:
             raise AuditUnavailable("too many audit entries wait for one commit")
         self._pending_bytes += size
         self._pending.append(entry)
+        self._pending_uses.append(uses)
         return self._size + len(self._pending) - 1
 
     def commit(self) -> None:
@@ -314,10 +313,11 @@ class Log:
             self._fail(f"the audit log cannot be written: {error}", suspect=True)
         # Durable: from here on nothing may raise.
         self._offset += len(batch)
+        uses, self._pending_uses = self._pending_uses, []
         self._pending = []
         self._pending_bytes = 0
         self._grow(entries, frames)
-        self._tell(segment, entries)
+        self._tell(segment, entries, uses)
         if self._spare is None and self._offset > self._limit // 2:
             self._prepare()
 
@@ -481,11 +481,13 @@ class Log:
                     self._full[tile_path(level, index)] = data
         self._size = tree.size
 
-    def _tell(self, segment: Segment, entries: list[bytes]) -> None:
+    def _tell(self, segment: Segment, entries: list[bytes], uses: list[Sequence[Used] | None]) -> None:
         """Tell the follower, if there is one, of the newest records."""
         if self._follower is not None:
             first = self._size - len(entries)
-            self._follower.heard(Committed(first, entries, segment.sequence, segment.identity, self._offset))
+            self._follower.heard(
+                Committed(first, entries, uses, segment.sequence, segment.identity, self._offset)
+            )
 
     # --- segments ------------------------------------------------------------------------------------------
 
@@ -636,6 +638,7 @@ class Log:
         """Refuse the batch and everything after it, and try to heal at once."""
         self._refused += len(self._pending)
         self._pending = []
+        self._pending_uses = []
         self._pending_bytes = 0
         self._failure = failure = reason[:_REASON_CHARACTERS]
         segment, self._segment = self._current, None
@@ -683,7 +686,7 @@ class Log:
         segment.file.sync()
         self._offset += len(batch)
         self._grow([entry], frames)
-        self._tell(segment, [entry])
+        self._tell(segment, [entry], [()])
 
     def _start(self, work: Callable[[], T]) -> "Future[T]":
         """Have the helper do it; without a helper it is done when this returns."""

@@ -8,10 +8,10 @@ no crash parts them, and the file can be thrown away at any time: it is made aga
     log.follow(index)
     Usages(root, disk=disk, books=books, find=find, moment=moment, origin=origin).last(key_arn)   # anybody
 
-**Keeping it.** `Index` follows a log. Nothing of it is on the way of a request but one list append for each
-commit: entries are taken in by a helper thread, from the very bytes that were committed, a few times a second. It
-takes little at a time and lets others run between. What it has missed (it was slow, or failed, or is new) it
-reads from the log's files. A failure costs nobody anything: the book is closed, opened anew, and read up.
+**Keeping it.** `Index` follows a log. For each use that is committed it updates one row in memory, a fraction of a
+microsecond; a helper thread writes the rows down about once a second. What it has missed (it failed, or is new) it
+reads from the log's files, a little at a time, so that others run between. A failure costs nobody anything: the
+book is closed, opened anew, and read up.
 
 **Asking.** A use that was answered is durable in its log, even when no index has it yet. So `Usages` reads each
 log's book and then the log's entries after the book's position. A book remembers the place in the segments where
@@ -37,13 +37,13 @@ from keystead.audit.reading import covered
 from keystead.audit.tiles import ENTRIES, FOLDER, read_bundle, read_file
 from keystead.core.disk import Disk, File
 from keystead.core.errors import AuditUnavailable
-from keystead.core.ports import LastUse, Use, Used
+from keystead.core.ports import Clock, LastUse, Use, Used
 from keystead.crypto.merkle import TILE_WIDTH, partial_width
 
 MOST_BEHIND: Final = 262_144  # entries that one question reads: half a second's work
-MOST_WAITING: Final = 16_384  # entries that wait for the helper; beyond, they are read from the disk later
+MOST_ROWS: Final = 262_144  # that wait for the helper; beyond, what it has missed is read from the disk later
+_MANY_ROWS: Final = 1_024
 _TRANSACTION: Final = 65_536  # entries taken in at once when there is much to read up
-_SLICE: Final = 256  # entries between two pauses
 _ATTEMPTS: Final = 5
 _CLOSE_SECONDS: Final = 10.0
 
@@ -135,10 +135,14 @@ class Books(Protocol):
         ...
 
 
+_NOWHERE: Final = Committed(0, [], [], 0, b"", 0)
+
+
 class Index:
     """Keeps the book of one log up to date; a `Follower`.
 
-    ``executor`` has one thread, shared with nobody who minds waiting; without one, the work is done inline.
+    ``executor`` has one thread, shared with nobody who minds waiting; without one, the work is done inline. The
+    book is written every so many ``seconds``, and four times more seldom while very many keys are in use.
     ``pause`` lets other threads run. ``notice`` hears of a failure when it begins.
     """
 
@@ -149,6 +153,8 @@ class Index:
         disk: Disk,
         books: Books,
         find: Find,
+        clock: Clock,
+        seconds: float = 1.0,
         executor: Executor | None = None,
         pause: Callable[[], None] | None = None,
         notice: Callable[[str], None] | None = None,
@@ -158,41 +164,52 @@ class Index:
         self._disk = disk
         self._books = books
         self._find = find
+        self._clock = clock
+        self._seconds = seconds
         self._executor = executor
         self._pause = pause
         self._notice = notice
-        self._heard: list[Committed] = []
-        self._waiting = 0
-        self._job: tuple[Future[None], Committed] | None = None  # and the last that the helper was given
+        self._tally = _Tally(find, 0)  # what was heard since the helper was last given something
+        self._end = _NOWHERE  # the last that was heard
+        self._due = False  # whether there is anything for the helper
+        self._write_at = 0.0
+        self._job: Future[None] | None = None
         self._stopping = False
         # The helper's own.
         self._book: Book | None = None
         self._place = Place()
 
     def heard(self, batch: Committed) -> None:
-        """Put entries aside for the helper."""
-        self._waiting += len(batch.entries)
-        if self._waiting > MOST_WAITING:
-            self._heard.clear()
-            self._waiting = len(batch.entries)
-        self._heard.append(batch)
+        """Add up what was committed; the helper will write it down."""
+        tally = self._tally
+        if batch.first != tally.position or len(tally.rows) > MOST_ROWS:
+            # What is passed over is read from the log's files instead.
+            tally = self._tally = _Tally(self._find, batch.first)
+        tally.take(batch.entries, batch.uses)
+        self._end = batch
+        self._due = True
 
     def tend(self) -> None:
-        """Have the helper take in what was put aside."""
+        """Have the helper write down what was added up, if it is time."""
         if self._job is not None:
-            if not self._job[0].done():
+            if not self._job.done():
                 return
-            self._collect(*self._job)
-        if self._heard:
-            heard, self._heard, self._waiting = self._heard, [], 0
-            self._job = self._start(lambda: self._take(heard)), heard[-1]
+            self._collect(self._job)
+        now = self._clock.monotonic()
+        if self._due and (self._stopping or now >= self._write_at):
+            self._due = False
+            rare = 4 if len(self._tally.rows) > _MANY_ROWS else 1
+            self._write_at = now + rare * self._seconds
+            tally, end = self._tally, self._end
+            self._tally = _Tally(self._find, tally.position)
+            self._job = self._start(lambda: self._take(tally, end))
 
     def close(self) -> None:
-        """Take in the rest, unless there is too much of it, and let go of the book."""
+        """Write down the rest, unless very much must be read for it, and let go of the book."""
         self._stopping = True
         if self._job is not None:
-            wait([self._job[0]], timeout=_CLOSE_SECONDS)
-        if self._job is None or self._job[0].done():
+            wait([self._job], timeout=_CLOSE_SECONDS)
+        if self._job is None or self._job.done():
             self._executor = None
             self.tend()
             self.tend()
@@ -205,7 +222,7 @@ class Index:
         except (Damaged, OSError) as error:
             self._fail(error)
         else:
-            self.heard(Committed(size, [], 0, b"", 0))
+            self.heard(_NOWHERE._replace(first=size))
             self.tend()
             self.close()
 
@@ -224,7 +241,7 @@ class Index:
             job.set_exception(error)
         return job
 
-    def _collect(self, job: "Future[None]", end: Committed) -> None:
+    def _collect(self, job: "Future[None]") -> None:
         """Look how a job ended. After a failure the next one begins by reading up what this one has lost."""
         self._job = None
         error = job.exception()
@@ -235,7 +252,7 @@ class Index:
         if isinstance(error, BookDamaged):
             with suppress(BookError):
                 self._books.discard(self._directory)
-        self._heard.insert(0, end._replace(first=end.end, entries=[]))
+        self._due = True
         self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
@@ -247,22 +264,18 @@ class Index:
 
     # --- on the helper's thread ----------------------------------------------------------------------------
 
-    def _take(self, heard: list[Committed]) -> None:
+    def _take(self, tally: "_Tally", end: Committed) -> None:
         """Bring the book up to the end of what was heard."""
         if self._book is None:
             self._open()
-        tally = _Tally(self._find, self._place)
-        if tally.position < heard[0].first and not self._read_up(tally, heard[0].first):
+        earlier = _Tally(self._find, self._place.position)
+        if earlier.position < tally.start and not self._read_up(earlier, tally.start):
             return
-        since = 0
-        for batch in heard:
-            tally.take(batch.first, batch.entries)
-            since += len(batch.entries)
-            if since >= _SLICE:
-                since = 0
-                self._rest()
-        end = heard[-1]
-        self._save(tally, end.sequence, end.identity, end.offset)
+        place = Place(tally.position, self._place.mark, end.sequence, end.identity, end.offset)
+        for last in (earlier.last, tally.last):
+            if last is not None:
+                place = place._replace(mark=_mark(last))
+        self._save(place, _together(earlier.sums(), tally.sums()))
 
     def _open(self) -> None:
         """Open the book; one of another history, such as the future of a restored log, begins again."""
@@ -284,26 +297,23 @@ class Index:
 
     def _read_up(self, tally: "_Tally", until: int) -> bool:
         """Take in committed entries from the log's files; whether it got there before it was told to stop."""
-        for first, entries in _entries(self._disk, self._directory, tally.position, until):
-            tally.take(first, entries)
-            if tally.position < until and (self._stopping or tally.taken >= _TRANSACTION):
-                self._save(tally)
+        for _, entries in _entries(self._disk, self._directory, tally.position, until):
+            tally.take(entries, [None] * len(entries))
+            many = tally.position - tally.start >= _TRANSACTION
+            if tally.position < until and (self._stopping or many):
+                self._save(Place(tally.position, _mark(entries[-1])), tally.sums())
                 if self._stopping:
                     return False
-            self._rest()
+                tally.begin()
+            if self._pause is not None:
+                self._pause()
         return True
 
-    def _save(self, tally: "_Tally", sequence: int = 0, identity: bytes = b"", offset: int = 0) -> None:
-        """Write down what was added up, and how far that goes."""
-        place = Place(tally.position, tally.mark, sequence, identity, offset)
-        if self._book is not None and place != self._place:
-            self._book.add(self._place, place, tally.sums())
+    def _save(self, place: Place, sums: "Sums") -> None:
+        assert self._book is not None  # noqa: S101 - `_take` has opened it
+        if place != self._place:
+            self._book.add(self._place, place, sums)
             self._place = place
-            tally.clear()
-
-    def _rest(self) -> None:
-        if self._pause is not None:
-            self._pause()
 
 
 class Usages:
@@ -434,41 +444,47 @@ class _Row:
 class _Tally:
     """Adds up the uses that entries tell of, from a place in the log on."""
 
-    def __init__(self, find: Find, place: Place) -> None:
-        self.position = place.position
-        self.mark = place.mark
-        self.taken = 0
+    def __init__(self, find: Find, start: int) -> None:
+        self.start = self.position = start
+        self.last: bytes | None = None  # entry
+        self.rows: dict[tuple[str, int, str, str], _Row] = {}
         self._find = find
-        self._rows: dict[tuple[str, int, str, str], _Row] = {}
 
-    def take(self, first: int, entries: Sequence[bytes]) -> None:
-        """Add entries, the first of which has that number; those before the position are in already."""
-        rows, find = self._rows, self._find
-        new = entries[max(0, self.position - first) :]
-        if not new:
-            return
-        self.taken += len(new)
-        for number, entry in enumerate(new, self.position):
-            for key, time, request in find(entry):
+    def take(self, entries: Sequence[bytes], uses: Sequence[Sequence[Used] | None]) -> None:
+        """Add the next entries, and what they tell of where that is known."""
+        rows, number = self.rows, self.position
+        for found in uses:
+            if found is None:
+                found = self._find(entries[number - self.position])  # noqa: PLW2901 - now it is known
+            for key, time, request in found:
                 row = rows.get(key)
                 if row is None:
                     row = rows[key] = _Row(time)
                 row.count += 1
                 row.time, row.entry, row.request = time, number, request
-        self.position += len(new)
-        self.mark = _mark(new[-1])
+            number += 1
+        self.position = number
+        if entries:
+            self.last = entries[-1]
 
-    def sums(self) -> Sums:
+    def sums(self) -> dict[tuple[str, int, str, str], Sum]:
         """What was added up."""
         return {
-            key: Sum(row.count, row.first, row.time, row.entry, row.request)
-            for key, row in self._rows.items()
+            key: Sum(row.count, row.first, row.time, row.entry, row.request) for key, row in self.rows.items()
         }
 
-    def clear(self) -> None:
+    def begin(self) -> None:
         """Go on from here with nothing added up."""
-        self._rows.clear()
-        self.taken = 0
+        self.rows.clear()
+        self.start = self.position
+
+
+def _together(earlier: dict[tuple[str, int, str, str], Sum], later: Sums) -> Sums:
+    """Two sums as one."""
+    for key, new in later.items():
+        old = earlier.get(key)
+        earlier[key] = new if old is None else new._replace(uses=old.uses + new.uses, first=old.first)
+    return earlier
 
 
 def _mark(entry: bytes) -> bytes:

@@ -8,6 +8,7 @@ log. ``docs/formats/usage-index.md`` describes the tables.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +25,9 @@ CREATE TABLE IF NOT EXISTS place (
     byte INTEGER NOT NULL
 ) STRICT;
 INSERT INTO place SELECT 0, x'', 0, x'', 0 WHERE NOT EXISTS (SELECT * FROM place);
+CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY, id INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS uses (
-    key TEXT NOT NULL, version INTEGER NOT NULL, principal TEXT NOT NULL, action TEXT NOT NULL,
+    key INTEGER NOT NULL, version INTEGER NOT NULL, principal INTEGER NOT NULL, action TEXT NOT NULL,
     count INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, entry INTEGER NOT NULL,
     request TEXT NOT NULL, PRIMARY KEY (key, version, principal, action)
 ) STRICT, WITHOUT ROWID;
@@ -33,11 +35,19 @@ PRAGMA user_version = 1;
 COMMIT;
 """
 _PLACE: Final = "SELECT position, mark, sequence, identity, byte FROM place"
+_MOVE: Final = "UPDATE place SET position = ?, mark = ?, sequence = ?, identity = ?, byte = ?"
 _ADD: Final = """
-INSERT INTO uses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+INSERT INTO uses VALUES ROWS ON CONFLICT DO UPDATE SET
 count = count + excluded.count, last = excluded.last, entry = excluded.entry, request = excluded.request
 """
-_LAST: Final = "SELECT entry, last, action, request FROM uses WHERE key = ? ORDER BY entry DESC LIMIT 1"
+_ROW: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# Rows in one statement: the thread lets others run once for all of them, instead of for each.
+_ROWS_AT_ONCE: Final = 64
+_LAST: Final = """
+SELECT entry, last, action, request FROM uses
+WHERE key = (SELECT id FROM names WHERE name = ?) ORDER BY entry DESC LIMIT 1
+"""
+_NAMES_KEPT: Final = 131_072
 
 
 class SqliteBook:
@@ -48,6 +58,8 @@ class SqliteBook:
         self._connection = connection
         self._path = path
         self._file = _inode(path)
+        self._names: dict[str, int] = {}
+        self._highest = 0  # number of a name; 0 when it has to be looked up
 
     def place(self) -> Place:
         """How far it has got."""
@@ -56,25 +68,27 @@ class SqliteBook:
 
     def add(self, before: Place, after: Place, sums: Sums) -> None:
         """Add uses, and go on from one place to the next."""
-        # In the order of the table, so that neighbours are written together.
-        rows = [(*key, *sums[key]) for key in sorted(sums)]
         if _inode(self._path) != self._file:  # what is written to a removed file is read by nobody
             raise BookDamaged(f"{self._path} has been removed")
         with self._transaction() as run:
             if Place(*run.execute(_PLACE).fetchone()) != before:
                 raise BookError("somebody else has written in it")
-            run.executemany(_ADD, rows)
-            run.execute(
-                "UPDATE place SET position = ?, mark = ?, sequence = ?, identity = ?, byte = ?", after
+            name = self._name
+            # In the order of the table, so that neighbours are written together.
+            rows = sorted(
+                (name(key), version, name(principal), action, *new)
+                for (key, version, principal, action), new in sums.items()
             )
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                some = rows[start : start + _ROWS_AT_ONCE]
+                run.execute(_ADD.replace("ROWS", ", ".join([_ROW] * len(some))), [*chain.from_iterable(some)])
+            run.execute(_MOVE, after)
 
     def clear(self) -> None:
         """Begin again, with nothing."""
         with self._transaction() as run:
             run.execute("DELETE FROM uses")
-            run.execute(
-                "UPDATE place SET position = ?, mark = ?, sequence = ?, identity = ?, byte = ?", Place()
-            )
+            run.execute(_MOVE, Place())
 
     def last(self, key: str) -> tuple[Place, Last | None]:
         """The newest use of a key, and the place it was as of."""
@@ -88,6 +102,23 @@ class SqliteBook:
         with suppress(sqlite3.Error):
             self._connection.close()
 
+    def _name(self, name: str) -> int:
+        """The number of a name, which it gets for ever."""
+        number = self._names.get(name)
+        if number is None:
+            run = self._connection
+            found = run.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
+            if found is None:
+                if not self._highest:
+                    self._highest = run.execute("SELECT coalesce(max(id), 0) FROM names").fetchone()[0]
+                self._highest += 1
+                run.execute("INSERT INTO names VALUES (?, ?)", (name, self._highest))
+            number = self._highest if found is None else int(found[0])
+            if len(self._names) >= _NAMES_KEPT:
+                self._names.clear()
+            self._names[name] = number
+        return number
+
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
         run = self._connection
@@ -97,6 +128,9 @@ class SqliteBook:
                 yield run
                 run.execute("COMMIT")
             except BaseException:
+                # Some may have got their numbers in what is undone now, or from somebody else meanwhile.
+                self._names.clear()
+                self._highest = 0
                 with suppress(sqlite3.Error):
                     run.execute("ROLLBACK")
                 raise

@@ -3,11 +3,24 @@
 A grant allows; it never denies, and an explicit deny in any policy is stronger. It may be constrained to
 encryption contexts, and it ends when it is revoked by the key's side or retired by the grantee's.
 AWS KMS developer guide, "Grants in AWS KMS".
+
+    >>> grant.permits("Decrypt", {"app": "payroll", "stage": "test"})
+    True
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
+
+from keystead.core.spec import (
+    ENCAPSULATE_DECAPSULATE,
+    ENCRYPT_DECRYPT,
+    GENERATE_VERIFY_MAC,
+    KEY_AGREEMENT,
+    SIGN_VERIFY,
+    SPECS,
+    SYMMETRIC,
+)
 
 CONTEXTUAL: Final = frozenset(
     {
@@ -22,6 +35,23 @@ CONTEXTUAL: Final = frozenset(
     }
 )
 """The operations that have an encryption context, which a constraint can speak of."""
+
+_OF_ALL: Final = frozenset({"CreateGrant", "RetireGrant", "DescribeKey"})
+_OF_USAGE: Final[Mapping[str, frozenset[str]]] = {
+    SIGN_VERIFY: frozenset({"Sign", "Verify"}),
+    GENERATE_VERIFY_MAC: frozenset({"GenerateMac", "VerifyMac"}),
+    KEY_AGREEMENT: frozenset({"DeriveSharedSecret"}),
+    ENCAPSULATE_DECAPSULATE: frozenset({"Encapsulate", "Decapsulate"}),
+    ENCRYPT_DECRYPT: frozenset({"Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo"}),
+}
+
+
+def operations_of(spec: str, usage: str) -> frozenset[str]:
+    """The operations that a grant on a key of that spec and usage may include (AWS's "Grant operations")."""
+    found = _OF_ALL | _OF_USAGE[usage]
+    if spec == SYMMETRIC:
+        return found | CONTEXTUAL
+    return found | {"GetPublicKey"} if SPECS[spec].asymmetric else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +88,32 @@ class Grant:
         if self.context_equals and given != self.context_equals:
             return False
         return self.context_subset.items() <= given.items()
+
+    def within(self, other: "Grant") -> bool:
+        """Whether it gives no more than the other one does: fewer operations or the same, as strict or stricter."""
+        if not set(self.operations) <= set(other.operations):
+            return False
+        if other.context_equals and self.context_equals != other.context_equals:
+            return False
+        demanded = {**self.context_subset, **self.context_equals}
+        return other.context_subset.items() <= demanded.items()
+
+    @property
+    def parameters(self) -> tuple[object, ...]:
+        """What it was asked for with; the order of the operations does not count."""
+        return (
+            self.region,
+            self.key_id,
+            self.name,
+            frozenset(self.operations),
+            self.grantee,
+            self.retiring,
+            self.grantee_service,
+            self.retiring_service,
+            dict(self.context_equals),
+            dict(self.context_subset),
+            self.source_arn,
+        )
 
 
 def permitting(grants: Iterable[Grant], action: str, context: Mapping[str, str] | None) -> Grant | None:

@@ -5,7 +5,7 @@ translate whatever happens inside them into :mod:`keystead.core.errors` at their
 decide who may do what: that is the gate's part.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -43,9 +43,10 @@ class AuditLog(Protocol):
     itself when the disk does.
     """
 
-    def append(self, entry: bytes) -> int:
+    def append(self, entry: bytes, uses: "Sequence[Used] | None" = None) -> int:
         """Buffer one entry (at most 65,535 bytes) and return its index in the log.
 
+        ``uses`` are the uses of keys that it tells of, from whoever has them at hand; they need not be given.
         Raises `AuditUnavailable` when the log cannot take it.
         """
         ...

@@ -29,6 +29,11 @@ class Inquiry(Protocol):
         """The client's IP address."""
         ...
 
+    @property
+    def secure(self) -> bool:
+        """Whether it came over TLS that ends here."""
+        ...
+
 
 class Asked(msgspec.Struct, gc=False):
     """A request that was understood: who asks for what, and how to write the result."""

@@ -200,7 +200,15 @@ class Native:
         except (UnicodeDecodeError, RecursionError):
             raise InvalidRequest("The body is not UTF-8, or is nested too deeply.") from None
         held: HeldCredential = verified.principal  # type: ignore[assignment]  # as `_credential` gave it
-        caller = Caller(held.identity, request, verified.region, verified.access_key, "sigv4", inquiry.peer)
+        caller = Caller(
+            held.identity,
+            request,
+            verified.region,
+            verified.access_key,
+            "sigv4",
+            inquiry.peer,
+            secure=inquiry.secure,
+        )
         return Asked(name, caller, row.command(taken), lambda result: _encode(row.answer(result)))
 
     def describe(self, inquiry: Inquiry, request: str) -> Entry:

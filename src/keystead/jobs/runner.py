@@ -1,4 +1,4 @@
-"""Runs what is due: deletions whose window has ended, automatic rotations whose date has come.
+"""Runs what is due: deletions whose window has ended, imported material and rotations whose date has come.
 
 The runner looks about once a minute. What fails is tried again at the next look; one key that keeps failing
 does not hold up the others.

@@ -60,6 +60,7 @@ class Posted:
     headers: dict[bytes, bytes]
     body: bytes
     peer: str
+    secure: bool
 
 
 class Office:
@@ -288,6 +289,7 @@ def _application(office: Office, thread: ThreadPoolExecutor, slots: Slots, versi
             headers=_headers(request),
             body=b"",
             peer=request.client.host if request.client else "",
+            secure=request.url.scheme == "https",
         )
         work = partial(office.answer, posted)
         try:

@@ -43,7 +43,10 @@ from keystead.service.gate import Answer, Gate, InternalError
 from keystead.service.workingset import Loaded, NotLoaded, Wanted
 
 TEND_SECONDS: Final = 0.25
-MOST_TRIES: Final = 8  # of one request: more means that what it needs changes faster than it can be loaded
+# Of one request: more means that what it needs changes faster than it can be loaded. ReEncrypt by grants has up to
+# eleven loads (access key; of each key alias, key, version, grants, the account's grants), and as many again after a
+# change.
+MOST_TRIES: Final = 32
 MOST_LOADING: Final = 1024  # different things that are being loaded, per worker
 MOST_WAITING: Final = 256  # requests in the pool or on their way to it, per worker
 

@@ -31,6 +31,7 @@ class Caller(msgspec.Struct):
     auth: str = ""  # how it proved who it is: "sigv4", "internal"
     source: str = ""  # network address
     trace: str = ""  # W3C trace id, or empty
+    secure: bool = False  # whether it came over TLS that ends here
 
 
 def identity_of(principal: Principal) -> Identity:

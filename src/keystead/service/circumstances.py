@@ -209,6 +209,7 @@ _KEYS: Final[Mapping[str, Fixed]] = {
     "aws:principaltype": _principal_type,
     "aws:requestedregion": lambda at: at.caller.region or None,
     "aws:resourceaccount": lambda at: at.caller.identity.account if at.key is None else at.key.account,
+    "aws:securetransport": lambda at: _text(at.caller.secure),
     "aws:sourceip": lambda at: at.caller.source or None,
     "aws:tagkeys": _tag_keys,
     "aws:username": _username,

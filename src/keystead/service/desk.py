@@ -33,6 +33,7 @@ from keystead.core.policy import (
     parse_key_policy,
 )
 from keystead.core.ports import Custodian, ExternalKeys, Material, Random, Transaction, Usage
+from keystead.core.principal import root_arn
 from keystead.service import granttoken, linking, marker, members
 from keystead.service.caller import Caller, Identity, identity_of
 from keystead.service.circumstances import Circumstances
@@ -117,17 +118,38 @@ class Desk:
         by_alias: bool = False,
         by_key_policy: bool = True,
         tokens: Sequence[str] = (),
+        suits: Callable[[Grant], bool] | None = None,
     ) -> Key:
         """The key the caller named, once it may do ``action`` and the key's state allows ``event``.
 
         ``by_alias`` says whether the operation takes alias names (only some do, AWS KMS "KeyId").
         ``by_key_policy=False`` leaves the decision to the caller's identity policy alone. Only the jobs'
         actions use it: they carry out what the key's own policy allowed when it was asked for.
+        ``suits`` says which of the caller's grants may stand in for a policy; all may unless it is given.
         """
         for token in tokens:
             self.grant_named(token)
         key = self._find(reference, action, by_alias=by_alias)
-        return self._permit(key, reference, event, action, by_key_policy=by_key_policy)
+        return self._permit(key, reference, event, action, by_key_policy=by_key_policy, suits=suits)
+
+    def retirable(self, reference: KeyReference, grant_id: str) -> Grant:
+        """The grant, once the caller may retire it; the key's state does not matter.
+
+        Who may is said by the grant itself, unless a policy denies it, and beside that by the policies. Another
+        grant of the caller's has no say: RetireGrant in a grant means that grant.
+        """
+        action = "kms:RetireGrant"
+        key = self._find(reference, action, by_alias=False)
+        grant = self.tx.grant(key.region, key.id, grant_id)
+        ruling = decide(self._about(key, reference, action, parse_key_policy(key.policy)))
+        if ruling.source == "none" and grant is not None and self._may_end(grant, key):
+            ruling = Ruling(True, "grant", grant.id, "")
+        if grant is None and (ruling.allowed or key.account == self.account):
+            raise NotFound(f"Grant ID {grant_id} not found")
+        note(self.entry, ruling)
+        if grant is None or not ruling.allowed:
+            raise refused_key(self.caller, action, reference, key.arn, ruling)
+        return grant
 
     def member(self, key: Key, region: str, event: Event, action: str) -> Key:
         """Another member of a multi-Region key, once the caller may do ``action`` with it as well."""
@@ -248,11 +270,56 @@ class Desk:
         return identity_of(principal)
 
     def _permit(
-        self, key: Key, reference: KeyReference, event: Event, action: str, *, by_key_policy: bool
+        self,
+        key: Key,
+        reference: KeyReference,
+        event: Event,
+        action: str,
+        *,
+        by_key_policy: bool,
+        suits: Callable[[Grant], bool] | None = None,
     ) -> Key:
         if not by_key_policy and key.account != self.account:  # an identity policy alone does not reach there
             raise unknown_key(self.caller, action, key.account, key.arn)
         policy = parse_key_policy(key.policy) if by_key_policy else None
+        ruling = decide(self._about(key, reference, action, policy))
+        if ruling.source == "none":  # neither allowed nor denied: a grant may allow it
+            ruling = self._by_grant(key, reference, action, suits) or ruling
+        note(self.entry, ruling)
+        if not ruling.allowed:
+            raise refused_key(self.caller, action, reference, key.arn, ruling)
+        key.after(event)
+        return key
+
+    def _by_grant(
+        self, key: Key, reference: KeyReference, action: str, suits: Callable[[Grant], bool] | None
+    ) -> Ruling | None:
+        """What a grant allows the caller, or its account and that the caller."""
+        for grantee in (self._identity.arn, root_arn(self.account)):
+            grants = filter(suits, self.tx.grants(key.region, key.id, grantee, "", GRANTS_OF_ONE_GRANTEE))
+            ruling = by_grant(grants, action, None)
+            if ruling is not None and (
+                grantee == self._identity.arn or self._by_account(key, reference, action)
+            ):
+                return ruling
+        return None
+
+    def _may_end(self, grant: Grant, key: Key) -> bool:
+        """Whether the grant lets the caller retire it: whom it names, or the account that it was issued in."""
+        enders = {grant.retiring, grant.grantee if grant.permits("RetireGrant", None) else ""}
+        if self._identity.arn in enders:
+            return True
+        account = root_arn(self.account)
+        return account in (enders | {grant.issuer}) and self._by_account(
+            key, KeyReference(key.id), "kms:RetireGrant"
+        )
+
+    def _by_account(self, key: Key, reference: KeyReference, action: str) -> bool:
+        """Whether the caller's account, which may do ``action`` to the key, lets the caller do it."""
+        return decide(self._about(key, reference, action, None)).allowed
+
+    def _about(self, key: Key, reference: KeyReference, action: str, policy: Document | None) -> Question:
+        """The question whether the caller may do ``action`` to a key, with all that conditions ask of it."""
         question = self._question(action, key.arn, policy, key.account)
         question.context = lambda: Circumstances(
             caller=self.caller,
@@ -266,15 +333,7 @@ class Desk:
                 alias.name for alias in self.tx.aliases(key.account, key.region, key.id, "", ALL_OF_A_KEY)
             ],
         )
-        ruling = decide(question)
-        if ruling.source == "none":  # neither allowed nor denied: a grant may allow it
-            grants = self.tx.grants(key.region, key.id, self._identity.arn, "", GRANTS_OF_ONE_GRANTEE)
-            ruling = by_grant(grants, action, None) or ruling
-        note(self.entry, ruling)
-        if not ruling.allowed:
-            raise refused_key(self.caller, action, reference, key.arn, ruling)
-        key.after(event)
-        return key
+        return question
 
     def _find(self, reference: KeyReference, action: str, *, by_alias: bool) -> Key:
         account, region = reference.account or self.account, reference.region or self.region

@@ -102,17 +102,21 @@ _read_use = msgspec.json.Decoder(_Use).decode
 def uses(data: bytes) -> tuple[Used, ...]:
     """The keys that an entry says were used: one, two for ReEncrypt, none for all that is not such a use."""
     try:
-        entry = _read_use(data)
+        return used(_read_use(data))
     except msgspec.DecodeError:
         return ()
+
+
+def used(entry: Entry | _Use) -> tuple[Used, ...]:
+    """The same of an entry that need not be read."""
     action = entry.action
     if entry.outcome != OK or action not in CRYPTOGRAPHIC:
         return ()
-    used = ((entry.key, entry.version, entry.principal, action), entry.time, entry.request)
+    use = ((entry.key, entry.version, entry.principal, action), entry.time, entry.request)
     if not entry.from_key or (entry.from_key, entry.from_version) == (entry.key, entry.version):
-        return (used,)
+        return (use,)
     source = ((entry.from_key, entry.from_version, entry.principal, action), entry.time, entry.request)
-    return (used, source)
+    return (use, source)
 
 
 def moment(data: bytes) -> float:

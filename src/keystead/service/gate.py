@@ -40,6 +40,7 @@ from keystead.core.key import Event, State
 from keystead.core.names import KeyReference
 from keystead.core.policy import Document, Question, Ruling, decide
 from keystead.core.ports import AuditLog, Clock, Custodian, ExternalKeys, Outside, Random, Store, Usage, View
+from keystead.core.principal import root_arn
 from keystead.core.spec import ENCRYPT_DECRYPT
 from keystead.service import granttoken
 from keystead.service.action import Action, Later, Mode
@@ -48,7 +49,7 @@ from keystead.service.caller import Caller
 from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
 from keystead.service.desk import Desk, by_grant, denied, note, refused_key, unknown_key
-from keystead.service.entry import OK, Entry, encode
+from keystead.service.entry import OK, Entry, encode, used
 from keystead.service.linking import Peer
 from keystead.service.openkey import OpenKey
 from keystead.service.quotas import Quotas
@@ -142,7 +143,7 @@ class Visit:
         # (2) decide.
         ruling = held.rulings.get((identity, action)) or self._decide(held, action, reference, context)
         if ruling.source == "none":  # neither allowed nor denied: a grant may allow it
-            ruling = by_grant(working.grants(held, identity.arn), action, context) or ruling
+            ruling = self._by_grant(held, action, reference, context) or ruling
         note(entry, ruling)
         if not ruling.allowed:
             raise refused_key(caller, action, reference, held.arn, ruling)
@@ -198,10 +199,40 @@ class Visit:
         if context:
             entry.context = digest(context)
 
+    def _by_grant(
+        self, held: HeldKey, action: str, reference: KeyReference, context: Mapping[str, str] | None
+    ) -> Ruling | None:
+        """What a grant allows the caller, or its account and that the caller."""
+        grants, identity = self._gate.working.grants, self.caller.identity
+        ruling = by_grant(grants(held, identity.arn), action, context)
+        if ruling is not None:
+            return ruling
+        ruling = by_grant(grants(held, root_arn(identity.account)), action, context)
+        if ruling is None or not decide(self._about(held, action, reference, context, None)).allowed:
+            return None
+        return ruling
+
     def _decide(
         self, held: HeldKey, action: str, reference: KeyReference, context: Mapping[str, str] | None
     ) -> Ruling:
-        question = self._question(action, held.arn, held.policy, held.key.account)
+        ruling = decide(self._about(held, action, reference, context, held.policy))
+        if not ruling.cacheable:  # a condition had a part in it, so it is this request's alone
+            return ruling
+        if len(held.rulings) >= RULINGS_KEPT:
+            held.rulings.clear()
+        held.rulings[self.caller.identity, action] = ruling
+        return ruling
+
+    def _about(
+        self,
+        held: HeldKey,
+        action: str,
+        reference: KeyReference,
+        context: Mapping[str, str] | None,
+        policy: Document | None,
+    ) -> Question:
+        """The question whether the caller may do ``action`` to a key, with all that conditions ask of it."""
+        question = self._question(action, held.arn, policy, held.key.account)
         question.context = lambda: Circumstances(
             caller=self.caller,
             entry=self.entry,
@@ -212,13 +243,7 @@ class Visit:
             context=context,
             tags=lambda: held.tags,
         )
-        ruling = decide(question)
-        if not ruling.cacheable:  # a condition had a part in it, so it is this request's alone
-            return ruling
-        if len(held.rulings) >= RULINGS_KEPT:
-            held.rulings.clear()
-        held.rulings[self.caller.identity, action] = ruling
-        return ruling
+        return question
 
     def _question(
         self, action: str, resource: str, key_policy: Document | None = None, key_account: str = ""
@@ -317,7 +342,7 @@ class Gate:
             _failed(answer, error)
         except Exception as error:  # noqa: BLE001 - a bug must still be recorded and answered
             _bug(answer, error)
-        self._audit.append(encode(answer.entry))
+        self._audit.append(encode(answer.entry), used(answer.entry))
 
     def abandon(self, answer: Answer, error: KeysteadError) -> Answer:
         """Refuse to do what a hot action has left for later, and append the record of that."""

@@ -14,6 +14,8 @@ from keystead.core.errors import InvalidGrantToken
 TAG_BYTES: Final = 16
 NONCE_BYTES: Final = 8
 
+_NOT_OURS: Final = "The grant token is not one that this service gave out."
+
 
 class Named(NamedTuple):
     """The grant that a token names."""
@@ -26,7 +28,7 @@ class Named(NamedTuple):
 def make(secret: bytes, named: Named, nonce: bytes) -> str:
     """A token for a grant; ``nonce`` is 8 random bytes."""
     body = nonce + "/".join(named).encode()
-    return urlsafe_b64encode(_tag(secret, body) + body).decode()
+    return _spelled(_tag(secret, body) + body)
 
 
 def read(secret: bytes, token: str) -> Named:
@@ -34,11 +36,16 @@ def read(secret: bytes, token: str) -> Named:
     try:
         raw = urlsafe_b64decode(token.encode())
     except (Base64Error, ValueError):
-        raise InvalidGrantToken("The grant token is not one that this service gave out.") from None
+        raise InvalidGrantToken(_NOT_OURS) from None
     body = raw[TAG_BYTES:]
-    if not hmac.compare_digest(raw[:TAG_BYTES], _tag(secret, body)):
-        raise InvalidGrantToken("The grant token is not one that this service gave out.")
+    # A decoder passes over what is not base64; a token has one spelling.
+    if not hmac.compare_digest(raw[:TAG_BYTES], _tag(secret, body)) or _spelled(raw) != token:
+        raise InvalidGrantToken(_NOT_OURS)
     return Named(*body[NONCE_BYTES:].decode().split("/"))
+
+
+def _spelled(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).decode()
 
 
 def _tag(secret: bytes, body: bytes) -> bytes:

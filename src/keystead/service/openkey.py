@@ -62,11 +62,6 @@ class OpenKey:
         return self._held.key.origin
 
     @property
-    def slow(self) -> bool:
-        """Whether using it would keep the loop from other requests (`keystead.service.action.Later`)."""
-        return self._held.slow
-
-    @property
     def version(self) -> int:
         """The version that `seal` uses."""
         return self._held.version

@@ -24,7 +24,7 @@ from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller, identity_of
 from keystead.service.commands import Command
 from keystead.service.entry import Entry, decode, moment, uses
-from keystead.service.gate import MOST_TRIES, Answer, Gate
+from keystead.service.gate import Answer, Gate
 from keystead.service.linking import Peer
 from keystead.service.quotas import Quotas
 from keystead.service.workingset import NotLoaded
@@ -34,6 +34,7 @@ from keystead.testing.usage import MemoryBooks
 
 ACCOUNT: Final = "111122223333"
 REGION: Final = "eu-central-1"
+ENOUGH: Final = 32  # tries of one question
 EVERYTHING: Final = """{
     "Version": "2012-10-17",
     "Statement": [{"Sid": "All", "Effect": "Allow", "Action": "*", "Resource": "*"}]
@@ -96,7 +97,15 @@ class Installation:
     ) -> Gate:
         """A process's own gate."""
         log = self.logs[slot] = self.audit.open(slot)
-        log.follow(Index(self.audit.root / slot, disk=self.audit.disk, books=self.books, find=uses))
+        log.follow(
+            Index(
+                self.audit.root / slot,
+                disk=self.audit.disk,
+                books=self.books,
+                find=uses,
+                clock=self.clock,
+            )
+        )
         return Gate(
             store=self.store,
             custodian=self.custodian,
@@ -138,7 +147,7 @@ class Installation:
         caller = caller or self.caller(f"ask-{self.random(8).hex()}")
         if gate.action(command).mode is not Mode.HOT:
             return gate.ask(caller, command)
-        for _ in range(MOST_TRIES):
+        for _ in range(ENOUGH):
             try:
                 answer = gate.handle(caller, command)
                 while answer.later is not None:

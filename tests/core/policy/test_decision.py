@@ -519,7 +519,11 @@ def test_the_values_of_a_request_are_asked_for_only_if_a_condition_needs_them() 
     conditional = [of_key("*", "Deny", Condition={"Null": {"kms:EncryptionContext:app": "true"}}), *plain[1:]]
     ruling = ruled(conditional, [], BOB, context=context)
     assert (ruling.allowed, ruling.cacheable, calls) == (True, False, [1])
-    assert not ruled(conditional, [], BOB).allowed
+    refusal = ruled(conditional, [], BOB)
+    assert (refusal.allowed, refusal.cacheable) == (False, False)
+    silence = ruled(plain, [], BOB)
+    assert (silence.allowed, silence.source, silence.cacheable) == (False, "none", False)
+    assert ruled(plain, [], CAROL).cacheable
 
 
 def test_a_document_knows_which_values_it_may_need() -> None:
@@ -633,9 +637,9 @@ def test_a_document_keeps_statements_for_a_bounded_number_of_questions(varied: s
     policy = identity(statement(**{varied: "kms:1*"}))
     found = []
     for number in range(2000):
-        names = {"action": "kms:1", "resource": "kms:1", varied: f"kms:{number}"}
+        names: dict[str, Any] = {"action": "kms:1", "resource": "kms:1", varied: f"kms:{number}"}
         question = Question(principal=ALICE, account=HERE, identity_policy=policy, **names)
         found.append(decide(question).allowed)
     assert found == [str(number).startswith("1") for number in range(2000)]
     assert len(policy._selections) <= 1024
-    assert all(len(about._on or {}) <= 256 for about in policy._selections.values())
+    assert all(len(about._on or {}) <= 128 for about in policy._selections.values())

@@ -57,23 +57,18 @@ resource "aws_kms_key" "signing" {
   customer_master_key_spec = "ECC_NIST_P256"
   key_usage                = "SIGN_VERIFY"
   deletion_window_in_days  = 7
-}
-
-resource "aws_kms_key" "codes" {
-  customer_master_key_spec = "HMAC_256"
-  key_usage                = "GENERATE_VERIFY_MAC"
-  deletion_window_in_days  = 7
-  is_enabled               = false
-}
-
-resource "aws_kms_key_policy" "signing" {
-  key_id = aws_kms_key.signing.key_id
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
       { Sid = "Everybody here", Effect = "Allow", Principal = "*", Action = "kms:*", Resource = "*" },
     ]
   })
+}
+
+resource "aws_kms_key" "codes" {
+  customer_master_key_spec = "HMAC_256"
+  key_usage                = "GENERATE_VERIFY_MAC"
+  deletion_window_in_days  = 7
 }
 
 resource "aws_kms_key" "global" {

@@ -258,9 +258,10 @@ def test_a_pair_comes_with_its_private_half_sealed(bench: ServiceBench, spec: st
     )
     sealed: r.DataKeyPair = bench.do(c.GenerateDataKeyPairWithoutPlaintext(key, spec, context))
     assert sealed.private_key is None
-    assert serialization.load_der_private_key(
+    opened: Any = serialization.load_der_private_key(
         bench.do(c.Decrypt(sealed.blob, context=context)).plaintext, None
     )
+    assert type(opened) is type(loaded)
 
 
 # --- what they refuse ------------------------------------------------------------------------------------

@@ -372,19 +372,22 @@ def test_a_key_is_destroyed_when_its_window_ends_and_not_before(bench: ServiceBe
     assert later.refusal(c.DestroyKey(key), JOBS) == f"NotFound: Key '{key_arn(key)}' does not exist"
 
 
-def test_many_aliases_and_tags_go_with_their_key(bench: ServiceBench) -> None:
+def test_many_aliases_tags_and_grants_go_with_their_key(bench: ServiceBench) -> None:
     """More than are looked at in one go."""
     generous = ServiceBench(bench.house, "w1", quotas=Quotas(aliases_per_key=500, tags_per_key=500))
     key = generous.key()
     generous.do(c.TagResource(key, tuple((f"t{i}", "") for i in range(230))))
     for number in range(130):
         generous.do(c.CreateAlias(f"alias/many{number}", key))
+    for _ in range(130):
+        generous.do(c.CreateGrant(key, ("Decrypt",), f"arn:aws:iam::{ACCOUNT}:user/mallory"))
     generous.do(c.ScheduleKeyDeletion(key, 7))
     bench.house.clock.time += 7 * DAY
     bench.do(c.DestroyKey(key), JOBS)
 
     with bench.house.store.view() as view:
         assert view.aliases(ACCOUNT, REGION, None, "", 10) == []
+        assert view.count_grants(REGION, key.name) == 0
         assert view.tags(REGION, key.name, "", 10) == []
 
 

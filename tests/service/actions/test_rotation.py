@@ -10,6 +10,7 @@ from keystead.core.names import KeyReference
 from keystead.service import commands as c
 from keystead.service.due import due
 from keystead.service.quotas import Quotas
+from keystead.service.results import Decrypted
 from keystead.testing.installation import REGION
 from keystead.testing.service import JOBS, ServiceBench, key_arn
 
@@ -259,7 +260,9 @@ def test_every_version_of_a_key_opens_what_it_has_sealed(versions: int) -> None:
     for number, blob in enumerate(blobs, 1):  # `Gate.handle` alone would raise `NotLoaded`
         answer = fresh.gate.handle(caller, c.Decrypt(blob))
         assert not fresh.gate.settle([answer])
-        assert answer.outcome().plaintext == b"%d" % number
+        opened = answer.outcome()
+        assert isinstance(opened, Decrypted)
+        assert opened.plaintext == b"%d" % number
     assert len({version.material_id for version in all_versions(bench, key)}) == versions
 
 

@@ -42,4 +42,4 @@ def test_postgresql_can_lay_the_same_tables() -> None:
     names = {column for table in tables.metadata.sorted_tables for column in table.primary_key}
     assert sum(text.count('COLLATE "C"') for text in ddl) >= len(names) - 2  # a number is no name
     assert any("seq BIGSERIAL NOT NULL" in text for text in ddl)
-    assert sum(" WHERE " in text for text in indexes) == 3
+    assert sum(" WHERE " in text for text in indexes) == 9

@@ -10,7 +10,7 @@ others, and for a key policy also by whom they name: what it costs does not grow
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ VERSIONS: Final = ("2012-10-17", "2008-10-17")
 """Of the language. The second, which holds where none is named, has no policy variables."""
 
 _ACTIONS_KEPT: Final = 1024  # for which one document keeps the statements
-_RESOURCES_KEPT: Final = 256  # for each of these
+_RESOURCES_KEPT: Final = 128  # for each of these
 
 
 class Effect(StrEnum):
@@ -79,11 +79,10 @@ class Selection:
 
     __slots__ = ("_all", "_on", "allows", "allows_to", "denies", "denies_but", "denies_to")
 
-    def __init__(self, statements: Sequence[Statement]) -> None:
+    def __init__(self, statements: Sequence[Statement], *, narrow: bool = True) -> None:
         self._all = statements
-        self._on: dict[str, Selection] | None = None
-        if any(s.resources is not None for s in statements):
-            self._on = {}
+        narrows = narrow and any(s.resources is not None for s in statements)
+        self._on: dict[str, Selection] | None = {} if narrows else None
         self.allows = tuple(s for s in statements if s.effect is Effect.ALLOW)
         self.denies = tuple(s for s in statements if s.effect is Effect.DENY)
         self.denies_but = tuple(s for s in self.denies if s.all_but)
@@ -100,11 +99,7 @@ class Selection:
             if len(narrower) >= _RESOURCES_KEPT:
                 narrower.clear()
             found = narrower[resource] = Selection(
-                [
-                    replace(s, resources=None)
-                    for s in self._all
-                    if s.resources is None or s.resources(resource)
-                ]
+                [s for s in self._all if s.resources is None or s.resources(resource)], narrow=False
             )
         return found
 
@@ -398,6 +393,27 @@ def _check_keys(each: Template, element: str) -> None:
             raise MalformedPolicy(
                 f"{element} has a variable of an unknown condition key: {piece.name[:100]}."
             )
+
+
+def check_denials(document: Document) -> Document:
+    """Refuse a Deny that could never apply, because it waits for a condition key that no request has yet.
+
+    An Allow that waits for one allows nothing, which is safe; a Deny that never denies is not. It is checked when a
+    policy is put, and not when one that is stored is read.
+    """
+    for statement in document.statements:
+        for each in statement.conditions if statement.effect is Effect.DENY else ():
+            if not keys.filled(each.key) and not each.test(_nothing):
+                raise MalformedPolicy(
+                    f"Statement {statement.label} would never deny: no request has {each.key} yet. Write the condition "
+                    "so that it holds where the key is missing (a negated operator, or one that ends in IfExists), or "
+                    "leave it out."
+                )
+    return document
+
+
+def _nothing(_name: str) -> None:
+    """The values of a request that has none."""
 
 
 # --- conditions ------------------------------------------------------------------------------------------

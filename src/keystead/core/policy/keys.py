@@ -87,8 +87,37 @@ FAMILIES: Final = (
 )
 """The beginnings of keys whose names end in something of the request's or the key's."""
 
+UNFILLED: Final = (
+    "aws:CalledVia",
+    "aws:CalledViaFirst",
+    "aws:CalledViaLast",
+    "aws:FederatedProvider",
+    "aws:MultiFactorAuthAge",
+    "aws:MultiFactorAuthPresent",
+    "aws:PrincipalServiceName",
+    "aws:PrincipalTag/",
+    "aws:SourceAccount",
+    "aws:SourceArn",
+    "aws:SourceIdentity",
+    "aws:TokenIssueTime",
+    "aws:UserAgent",
+    "aws:userid",
+    "keystead:ChangeTicket",
+    "kms:ReEncryptOnSameKey",
+    "kms:RecipientAttestation:ImageSha384",
+    "kms:RecipientAttestation:NitroTPMPCR",
+    "kms:RecipientAttestation:PCR",
+    "kms:ViaService",
+)
+"""The keys, and beginnings of keys, that no request has a value for yet."""
+
 _NAMES: Final = frozenset(name.lower() for name in (*KMS, *AWS, *KEYSTEAD))
 _BEGINNINGS: Final = tuple(family.lower() for family in FAMILIES)
+
+
+def filled(name: str) -> bool:
+    """Whether requests can have a value for that condition key."""
+    return not name.lower().startswith(tuple(key.lower() for key in UNFILLED))
 
 
 def known(name: str) -> bool:

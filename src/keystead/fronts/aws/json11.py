@@ -64,6 +64,7 @@ class Json11:
             "sigv4",
             inquiry.peer,
             _trace(headers),
+            inquiry.secure,
         )
         return Asked(name, caller, row.command(taken), row.write)
 

@@ -269,12 +269,12 @@ def delete_imported_key_material(command: c.DeleteImportedKeyMaterial, desk: Des
 def expire_key_material(command: c.ExpireKeyMaterial, desk: Desk) -> Done:
     """Take a key the material that has expired."""
     key = desk.key(command.key, Event.LOSE, "keystead:ExpireKeyMaterial", by_key_policy=False)
-    if key.expires is None or key.expires > desk.now:
+    ended = [version for version in _versions(desk.tx, key) if expired(version, desk.now)]
+    if not ended:
         raise InvalidKeyState(f"{key.arn} has no key material that has expired.")
-    for version in _versions(desk.tx, key):
-        if expired(version, desk.now):
-            desk.entry.version = version.number
-            _lose(desk, key, version)
+    for version in ended:
+        desk.entry.version = version.number
+        _lose(desk, key, version)
     _settled(desk, key)
     desk.tx.delete_import_offers(desk.now)
     return Done()

@@ -7,7 +7,7 @@ from uuid import UUID
 from keystead.core import spec
 from keystead.core.errors import InvalidKeyState, InvalidRequest, MalformedPolicy
 from keystead.core.key import Event, Key, Origin, Rotation, State, version_binding
-from keystead.core.policy import default_key_policy, parse_key_policy
+from keystead.core.policy import check_denials, default_key_policy, parse_key_policy
 from keystead.core.ports import Material
 from keystead.service import commands as c
 from keystead.service import members
@@ -66,7 +66,7 @@ def create_key(command: c.CreateKey, desk: Desk) -> KeyDescription:
         key_store=command.key_store,
         outer_key=command.outer_key,
     )
-    policy = parse_key_policy(key.policy)
+    policy = check_denials(parse_key_policy(key.policy))
     if not command.bypass_lockout_check and not desk.would_allow(policy, "kms:PutKeyPolicy", key.arn):
         raise MalformedPolicy(LOCKED_OUT)
     if command.tags:  # AWS KMS, "Tagging permissions": tags of a new key need a permission of their own

@@ -13,7 +13,7 @@ from typing import Final
 from keystead.core import spec
 from keystead.core.errors import AccessDenied, AlreadyExists, InvalidRequest, NotFound
 from keystead.core.key import Event, Key, Rotation, State, Version, key_arn, version_binding
-from keystead.core.policy import default_key_policy, parse_key_policy
+from keystead.core.policy import check_denials, default_key_policy, parse_key_policy
 from keystead.core.ports import View
 from keystead.service import commands as c
 from keystead.service import linking, members
@@ -160,7 +160,7 @@ def _check_names(news: MemberNews, desk: Desk) -> None:
     if len(set(news.members)) != len(news.members):
         raise InvalidRequest("A Region is among the members twice.")
     spec.choose(news.spec, news.usage)
-    parse_key_policy(news.policy)
+    check_denials(parse_key_policy(news.policy))
     check_tags(tuple(news.tags), desk.quotas.tags_per_key)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from keystead.core.errors import MalformedPolicy
 from keystead.core.key import Event
-from keystead.core.policy import parse_key_policy
+from keystead.core.policy import check_denials, parse_key_policy
 from keystead.service import commands as c
 from keystead.service.actions.keys import LOCKED_OUT
 from keystead.service.desk import Desk
@@ -19,7 +19,7 @@ def get_key_policy(command: c.GetKeyPolicy, desk: Desk) -> Policy:
 def put_key_policy(command: c.PutKeyPolicy, desk: Desk) -> Done:
     """Replace a key's policy; in force when it returns."""
     key = desk.key(command.key, Event.SET_POLICY, "kms:PutKeyPolicy")
-    policy = parse_key_policy(command.policy)
+    policy = check_denials(parse_key_policy(command.policy))
     if not command.bypass_lockout_check and not desk.would_allow(policy, "kms:PutKeyPolicy", key.arn):
         raise MalformedPolicy(LOCKED_OUT)
     desk.save(replace(key, policy=command.policy))

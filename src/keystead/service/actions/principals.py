@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from keystead.core.errors import AlreadyExists, InvalidRequest, LimitExceeded, NotFound
-from keystead.core.policy import parse_identity_policy
+from keystead.core.policy import check_denials, parse_identity_policy
 from keystead.core.ports import Random
 from keystead.core.principal import AccessKey, Principal, secret_binding, user_arn
 from keystead.service import commands as c
@@ -34,7 +34,7 @@ def create_principal(command: c.CreatePrincipal, desk: Desk) -> PrincipalDescrip
     arn = _allowed(desk, "keystead:CreatePrincipal", command.name)
     if desk.tx.principal(arn) is not None:
         raise AlreadyExists(f"The user {command.name} already exists.")
-    parse_identity_policy(command.policy)
+    check_denials(parse_identity_policy(command.policy))
     principal = Principal(
         arn=arn, account=desk.account, name=command.name, created=desk.now, policy=command.policy
     )
@@ -45,7 +45,7 @@ def create_principal(command: c.CreatePrincipal, desk: Desk) -> PrincipalDescrip
 def put_principal_policy(command: c.PutPrincipalPolicy, desk: Desk) -> Done:
     """Replace a user's identity policy; in force when it returns."""
     arn = _allowed(desk, "keystead:PutPrincipalPolicy", command.name)
-    parse_identity_policy(command.policy)
+    check_denials(parse_identity_policy(command.policy))
     desk.tx.put_principal(replace(_existing(desk, arn), policy=command.policy))
     return Done()
 

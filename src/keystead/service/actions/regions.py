@@ -8,15 +8,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, cast
 
-from keystead.core.errors import (
-    AlreadyExists,
-    InvalidRequest,
-    MalformedPolicy,
-    NotFound,
-    UnsupportedOperation,
-)
+from keystead.core.errors import AlreadyExists, InvalidRequest, MalformedPolicy, UnsupportedOperation
 from keystead.core.key import Event, Key, Origin, Rotation, State, Version
-from keystead.core.policy import default_key_policy, parse_key_policy
+from keystead.core.policy import check_denials, default_key_policy, parse_key_policy
 from keystead.core.ports import View
 from keystead.service import commands as c
 from keystead.service import linking, members
@@ -63,7 +57,7 @@ def replicate_key(command: c.ReplicateKey, desk: Desk) -> Replica:
         next_rotation=None,
         members=(*key.members, command.region),
     )
-    parsed = parse_key_policy(policy)
+    parsed = check_denials(parse_key_policy(policy))
     if not command.bypass_lockout_check and not desk.would_allow(parsed, "kms:PutKeyPolicy", replica.arn):
         raise MalformedPolicy(LOCKED_OUT)
     desk.allow("kms:CreateKey")
@@ -93,14 +87,13 @@ def update_primary_region(command: c.UpdatePrimaryRegion, desk: Desk) -> Done:
     members.check_primary(key)
     if command.region == key.region:
         raise InvalidRequest(f"{key.arn} is the primary key already: name the Region of one of its replicas.")
-    if command.region not in key.members:
-        raise NotFound(f"Key '{members.member_arn(key, command.region)}' does not exist")
-    if desk.peer_in(command.region) is not None:
-        return _move_away(command, desk, key)
-    if linking.shadows(desk.tx, key):
-        raise UnsupportedOperation(
-            f"{key.arn} has members on linked servers: its primary can move to one of their Regions only."
-        )
+    if command.region in key.members:
+        if desk.peer_in(command.region) is not None:
+            return _move_away(command, desk, key)
+        if linking.shadows(desk.tx, key):
+            raise UnsupportedOperation(
+                f"{key.arn} has members on linked servers: its primary can move to one of their Regions only."
+            )
     replica = desk.member(key, command.region, Event.MOVE, "kms:UpdatePrimaryRegion")
     desk.entry.key, desk.entry.subject = key.arn, replica.arn
     desk.save(replace(members.shared(key, replica), members=members.moved(key, replica.region)))

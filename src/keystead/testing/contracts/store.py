@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 
 from keystead.core.errors import AlreadyExists, InvalidRequest, NotFound, StoreUnavailable
-from keystead.core.key import Alias, Key, Rotation, State, Version
+from keystead.core.grant import Grant
+from keystead.core.importing import ImportOffer
+from keystead.core.key import Alias, Key, Origin, Rotation, State, Version
+from keystead.core.keystore import Connection, KeyStore, Kind
 from keystead.core.ports import Change, Store, Transaction, View
-from keystead.core.principal import AccessKey, Principal, user_arn
+from keystead.core.principal import AccessKey, Principal, root_arn, user_arn
 from keystead.core.seal import SealSlot
 
-ACCOUNT, OTHER_ACCOUNT, REGION = "111111111111", "222222222222", "eu-central-1"
+ACCOUNT, OTHER_ACCOUNT = "111111111111", "222222222222"
+REGION, OTHER_REGION = "eu-central-1", "us-east-1"
+K1 = f"{REGION}/k1"  # the key of most tests, in the change feed
 
 # In the order of their code points, which is not the order of any dictionary.
 NAMES = ["0", "A", "Z", "a", "z", "~", "\u00e9", "\uffee", "\U0001f511"]
@@ -35,15 +40,17 @@ def a_key(key_id: str = "k1", **changes: Any) -> Key:  # noqa: ANN401 - the fiel
     return replace(key, **changes)
 
 
-def a_version(key_id: str = "k1", number: int = 1, handle: str = "handle") -> Version:
+def a_version(key_id: str = "k1", number: int = 1, handle: str = "handle", region: str = REGION) -> Version:
     """An ordinary version."""
     return Version(
+        region=region,
         key_id=key_id,
         number=number,
         handle=handle,
         material_id=f"{number:064x}",
         created=1_700_000_000.5,
         rotation=Rotation.FIRST if number == 1 else Rotation.ON_DEMAND,
+        rotated=None if number == 1 else 1_700_000_000.75,
     )
 
 
@@ -52,6 +59,53 @@ def an_alias(
 ) -> Alias:
     """An ordinary alias."""
     return Alias(account=account, region=region, name=name, key_id=key_id, created=1.5, updated=2.5)
+
+
+def a_grant(grant_id: str = "g1", key_id: str = "k1", **changes: Any) -> Grant:  # noqa: ANN401 - the same
+    """An ordinary grant."""
+    grant = Grant(
+        id=grant_id,
+        region=REGION,
+        key_id=key_id,
+        grantee=user_arn(ACCOUNT, "alice"),
+        operations=("Encrypt", "Decrypt"),
+        issuer=root_arn(ACCOUNT),
+        created=1.5,
+        context_subset={"team": "red"},
+    )
+    return replace(grant, **changes)
+
+
+def an_offer(offer_id: str = "o1", valid_to: float = 86_400.5) -> ImportOffer:
+    """An ordinary import offer."""
+    return ImportOffer(
+        id=offer_id,
+        region=REGION,
+        key_id="k1",
+        principal=user_arn(ACCOUNT, "alice"),
+        algorithm="RSAES_OAEP_SHA_256",
+        wrapping_spec="RSA_3072",
+        handle=f"private {offer_id}",
+        valid_to=valid_to,
+    )
+
+
+def a_key_store(key_store_id: str = "cks-1", **changes: Any) -> KeyStore:  # noqa: ANN401 - the same
+    """An ordinary custom key store."""
+    key_store = KeyStore(
+        id=key_store_id,
+        account=ACCOUNT,
+        region=REGION,
+        name="outside",
+        kind=Kind.EXTERNAL_KEY_STORE,
+        created=1.5,
+        endpoint="https://xks.example.com",
+        path="/kms/xks/v1",
+        connectivity="PUBLIC_ENDPOINT",
+        access_key_id="AKXKS",
+        protected="wrapped",
+    )
+    return replace(key_store, **changes)
 
 
 def a_principal(name: str = "alice", account: str = ACCOUNT) -> Principal:
@@ -74,13 +128,24 @@ def a_slot(slot_id: str = "s1") -> SealSlot:
 # Every write there is, on a furnished store: what it does, and the changes that it appends. In this order
 # they can all be made in one transaction.
 WRITES: dict[str, tuple[Callable[[Transaction], object], list[tuple[str, str]]]] = {
-    "put_key": (lambda t: t.put_key(a_key()), [("key", "k1")]),
-    "add_version": (lambda t: t.add_version(a_version(number=2)), [("key", "k1")]),
-    "erase_versions": (lambda t: t.erase_versions("k1"), [("key", "k1")]),
+    "put_key": (lambda t: t.put_key(a_key()), [("key", K1)]),
+    "add_version": (lambda t: t.add_version(a_version(number=2)), [("key", K1)]),
+    "put_version": (lambda t: t.put_version(a_version(handle="anew")), [("key", K1)]),
+    "erase_versions": (lambda t: t.erase_versions(REGION, "k1"), [("key", K1)]),
     "put_alias": (lambda t: t.put_alias(an_alias()), [("alias", an_alias().arn)]),
     "delete_alias": (lambda t: t.delete_alias(ACCOUNT, REGION, "alias/a"), [("alias", an_alias().arn)]),
-    "put_tag": (lambda t: t.put_tag("k1", "team", "blue"), [("key", "k1")]),
-    "delete_tag": (lambda t: t.delete_tag("k1", "team"), [("key", "k1")]),
+    "put_tag": (lambda t: t.put_tag(REGION, "k1", "team", "blue"), [("key", K1)]),
+    "delete_tag": (lambda t: t.delete_tag(REGION, "k1", "team"), [("key", K1)]),
+    "put_grant": (lambda t: t.put_grant(a_grant("g2")), [("grants", K1)]),
+    "delete_grant": (lambda t: t.delete_grant(REGION, "k1", "g1"), [("grants", K1)]),
+    "put_import_offer": (lambda t: t.put_import_offer(an_offer("o3")), [("import-offer", "o3")]),
+    "delete_import_offer": (lambda t: t.delete_import_offer("o1"), [("import-offer", "o1")]),
+    "delete_import_offers": (lambda t: t.delete_import_offers(10.0), [("import-offer", "o2")]),
+    "put_key_store": (
+        lambda t: t.put_key_store(a_key_store(connection=Connection.CONNECTED)),
+        [("key-store", "cks-1")],
+    ),
+    "delete_key_store": (lambda t: t.delete_key_store("cks-1"), [("key-store", "cks-1")]),
     "put_principal": (lambda t: t.put_principal(a_principal()), [("principal", a_principal().arn)]),
     "delete_access_key": (lambda t: t.delete_access_key("AKIA1"), [("access-key", "AKIA1")]),
     "put_access_key": (lambda t: t.put_access_key(an_access_key()), [("access-key", "AKIA1")]),
@@ -96,9 +161,16 @@ WRITES: dict[str, tuple[Callable[[Transaction], object], list[tuple[str, str]]]]
 
 # Writes that find nothing to do.
 IDLE: dict[str, Callable[[Transaction], object]] = {
-    "erase_versions": lambda t: t.erase_versions("nothing"),
+    "erase_versions": lambda t: t.erase_versions(REGION, "nothing"),
+    "erase_versions elsewhere": lambda t: t.erase_versions(OTHER_REGION, "k1"),
     "delete_alias": lambda t: t.delete_alias(ACCOUNT, REGION, "alias/nothing"),
-    "delete_tag": lambda t: t.delete_tag("k1", "nothing"),
+    "delete_tag": lambda t: t.delete_tag(REGION, "k1", "nothing"),
+    "delete_tag elsewhere": lambda t: t.delete_tag(OTHER_REGION, "k1", "team"),
+    "delete_grant": lambda t: t.delete_grant(REGION, "k1", "nothing"),
+    "delete_grant elsewhere": lambda t: t.delete_grant(OTHER_REGION, "k1", "g1"),
+    "delete_import_offer": lambda t: t.delete_import_offer("nothing"),
+    "delete_import_offers": lambda t: t.delete_import_offers(9.0),
+    "delete_key_store": lambda t: t.delete_key_store("nothing"),
     "delete_principal": lambda t: t.delete_principal("nothing"),
     "delete_access_key": lambda t: t.delete_access_key("nothing"),
     "delete_seal_slot": lambda t: t.delete_seal_slot("nothing"),
@@ -106,15 +178,27 @@ IDLE: dict[str, Callable[[Transaction], object]] = {
 
 # Everything that may be asked of a view.
 QUESTIONS: dict[str, Callable[[View], object]] = {
-    "key": lambda v: v.key("k1"),
+    "key": lambda v: v.key(REGION, "k1"),
     "keys": lambda v: v.keys(ACCOUNT, REGION, "", 10),
     "keys_to_destroy": lambda v: v.keys_to_destroy(1e12, 10),
     "keys_to_rotate": lambda v: v.keys_to_rotate(1e12, 10),
-    "version": lambda v: v.version("k1", 1),
-    "versions": lambda v: v.versions("k1", 0, 10),
+    "keys_to_expire": lambda v: v.keys_to_expire(1e12, 10),
+    "keys_in_store": lambda v: v.keys_in_store("cks-1", "", 10),
+    "version": lambda v: v.version(REGION, "k1", 1),
+    "versions": lambda v: v.versions(REGION, "k1", 0, 10),
+    "last_version": lambda v: v.last_version(REGION, "k1"),
     "alias": lambda v: v.alias(ACCOUNT, REGION, "alias/a"),
     "aliases": lambda v: v.aliases(ACCOUNT, REGION, None, "", 10),
-    "tags": lambda v: v.tags("k1", "", 10),
+    "tags": lambda v: v.tags(REGION, "k1", "", 10),
+    "grant": lambda v: v.grant(REGION, "k1", "g1"),
+    "grants": lambda v: v.grants(REGION, "k1", None, "", 10),
+    "grants of one": lambda v: v.grants(REGION, "k1", user_arn(ACCOUNT, "alice"), "", 10),
+    "count_grants": lambda v: v.count_grants(REGION, "k1"),
+    "grants_to": lambda v: v.grants_to(user_arn(ACCOUNT, "alice"), 10),
+    "retirable_grants": lambda v: v.retirable_grants(user_arn(ACCOUNT, "bob"), REGION, "", 10),
+    "import_offer": lambda v: v.import_offer("o1"),
+    "key_store": lambda v: v.key_store("cks-1"),
+    "key_stores": lambda v: v.key_stores(ACCOUNT, REGION, "", 10),
     "principal": lambda v: v.principal(a_principal().arn),
     "principals": lambda v: v.principals(ACCOUNT, "", 10),
     "access_key": lambda v: v.access_key("AKIA1"),
@@ -134,7 +218,11 @@ def furnish(store: Store) -> None:
         t.put_key(a_key())
         t.add_version(a_version())
         t.put_alias(an_alias())
-        t.put_tag("k1", "team", "red")
+        t.put_tag(REGION, "k1", "team", "red")
+        t.put_grant(a_grant(retiring=user_arn(ACCOUNT, "bob")))
+        t.put_import_offer(an_offer("o1"))
+        t.put_import_offer(an_offer("o2", valid_to=9.0))
+        t.put_key_store(a_key_store())
         t.put_principal(a_principal())
         t.put_access_key(an_access_key())
         t.put_account_key(ACCOUNT, "wrapped")
@@ -172,7 +260,11 @@ class StoreContract:
             a_key(),
             a_key(description="d\u00e9j\u00e0 \U0001f511\n'\"", policy=' { "Id" : 1 }\t'),
             a_key(state=State.PENDING_DELETION, deletion_date=1_700_000_000.125),
+            a_key(state=State.PENDING_REPLICA_DELETION, deletion_window_days=7),
             a_key(rotation_period_days=90, next_rotation=1.75, rotations_on_demand=3, current_version=7),
+            a_key(members=(REGION, OTHER_REGION, "e\u00e9")),
+            a_key(state=State.PENDING_IMPORT, origin=Origin.EXTERNAL, current_version=0, expires=2.125),
+            a_key(origin=Origin.EXTERNAL_KEY_STORE, key_store="cks-1", outer_key="outer"),
             a_key(state=State.DESTROYED),
         ],
     )
@@ -183,13 +275,46 @@ class StoreContract:
         with store.transact("r") as t:
             t.put_key(key)
 
-            assert t.key("k1") == key
+            assert t.key(REGION, "k1") == key
         with store.view() as view:
-            assert view.key("k1") == key
+            assert view.key(REGION, "k1") == key
 
     def test_each_record_comes_back_as_it_was_last_put(self, furnished: Store) -> None:
         """Putting what exists replaces it, with all its fields."""
         version, slot = a_version(number=2), replace(a_slot("s1"), kind="env", parameters={"variable": "X"})
+        first = replace(
+            a_version(handle="anew"),
+            material_id="f" * 64,
+            rotation=Rotation.PENDING,
+            rotated=3.5,
+            public_key="cHVibGlj",
+            valid_to=4.5,
+            description="d\u00e9j\u00e0",
+        )
+        grant = a_grant(
+            grantee="",
+            operations=("Sign", "DescribeKey", "CreateGrant"),
+            issuer=root_arn(OTHER_ACCOUNT),
+            created=3.5,
+            name="a name",
+            retiring=user_arn(ACCOUNT, "carol"),
+            grantee_service="backup.example.com",
+            retiring_service="other.example.com",
+            context_equals={"b": "2", "a": '"\u00e9\\'},
+            context_subset={"": ""},
+            source_arn="arn:aws:s3:::bucket",
+        )
+        offer = replace(an_offer("o1", valid_to=7.5), handle="anew", wrapping_spec="RSA_4096")
+        key_store = a_key_store(
+            name="other",
+            kind=Kind.AWS_CLOUDHSM,
+            connection=Connection.FAILED,
+            connection_error="INVALID_CREDENTIALS",
+            vpc_service="com.example.vpce",
+            vpc_owner=OTHER_ACCOUNT,
+            cluster="cluster-1",
+            trust_anchor="-----BEGIN CERTIFICATE-----\n",
+        )
         alias = replace(an_alias(key_id="k2"), updated=3.5)
         principal = replace(a_principal(), policy="{}", enabled=False)
         access_key = replace(an_access_key(), protected="anew", enabled=False)
@@ -197,8 +322,12 @@ class StoreContract:
         with furnished.transact("r") as t:
             t.put_key(a_key("k2"))
             t.add_version(version)
+            t.put_version(first)
+            t.put_grant(grant)
+            t.put_import_offer(offer)
+            t.put_key_store(key_store)
             t.put_alias(alias)
-            t.put_tag("k1", "team", "green")
+            t.put_tag(REGION, "k1", "team", "green")
             t.put_principal(principal)
             t.put_access_key(access_key)
             t.put_account_key(ACCOUNT, "anew")
@@ -206,10 +335,16 @@ class StoreContract:
             t.put_setting("colour", "green")
 
         with furnished.view() as view:
-            assert view.version("k1", 1) == a_version()
-            assert view.version("k1", 2) == version
+            assert view.version(REGION, "k1", 1) == first
+            assert view.version(REGION, "k1", 2) == version
+            assert view.grant(REGION, "k1", "g1") == grant
+            assert view.grants(REGION, "k1", None, "", 9) == [grant]
+            assert view.import_offer("o1") == offer
+            assert view.import_offer("o2") == an_offer("o2", valid_to=9.0)
+            assert view.key_store("cks-1") == key_store
+            assert view.key_stores(ACCOUNT, REGION, "", 9) == [key_store]
             assert view.alias(ACCOUNT, REGION, "alias/a") == alias
-            assert view.tags("k1", "", 9) == [("team", "green")]
+            assert view.tags(REGION, "k1", "", 9) == [("team", "green")]
             assert view.principal(principal.arn) == principal
             assert view.access_key("AKIA1") == access_key
             assert view.access_keys(principal.arn) == [access_key]
@@ -218,15 +353,28 @@ class StoreContract:
             assert view.setting("colour") == "green"
 
     def test_what_is_handed_out_is_the_readers_own(self, furnished: Store) -> None:
-        """A reader who changes a slot's parameters changes nothing in the store."""
+        """Who changes a slot's parameters or a grant's contexts changes nothing in the store."""
         slot = a_slot("s1")
+        contexts: list[Any] = [{"team": "red"}, {"team": "red"}]
+        retiring = user_arn(ACCOUNT, "bob")
+        grant = a_grant(context_equals=contexts[0], context_subset=contexts[1], retiring=retiring)
+        before = replace(grant, context_equals={"team": "red"}, context_subset={"team": "red"})
         with furnished.transact("r") as t:
             t.put_seal_slot(slot)
             slot.parameters["passes"] = 1
             t.seal_slots()[0].parameters["passes"] = 1
+            t.put_grant(grant)
+            found = t.grant(REGION, "k1", "g1")
+            assert found is not None
+            contexts += [found.context_equals, found.context_subset]
+            for listed in (t.grants(REGION, "k1", None, "", 9), t.retirable_grants(retiring, REGION, "", 9)):
+                contexts += [listed[0].context_equals, listed[0].context_subset]
+            for context in contexts:
+                context["team"] = "blue"
 
         with furnished.view() as view:
             assert view.seal_slots()[0] == a_slot("s1")
+            assert view.grant(REGION, "k1", "g1") == before
 
     def test_text_that_is_not_unicode_is_refused(self, furnished: Store) -> None:
         """Half a surrogate pair, which JSON can carry, is the caller's mistake, not the store's failure."""
@@ -234,8 +382,16 @@ class StoreContract:
         writes: list[Callable[[Transaction], object]] = [
             lambda t: t.put_key(a_key(description=half)),
             lambda t: t.add_version(a_version(number=2, handle=half)),
+            lambda t: t.put_key(a_key(members=(REGION, half))),
+            lambda t: t.put_version(a_version(handle=half)),
+            lambda t: t.put_grant(a_grant("g2", operations=(half,))),
+            lambda t: t.put_grant(a_grant("g2", context_equals={half: "x"})),
+            lambda t: t.put_grant(a_grant("g2", context_subset={"x": half})),
+            lambda t: t.put_import_offer(replace(an_offer("o3"), handle=half)),
+            lambda t: t.put_key_store(a_key_store(name=half)),
+            lambda t: t.put_seal_slot(replace(a_slot(), parameters={"path": half})),
             lambda t: t.put_alias(an_alias(f"alias/{half}")),
-            lambda t: t.put_tag("k1", "team", half),
+            lambda t: t.put_tag(REGION, "k1", "team", half),
             lambda t: t.put_principal(replace(a_principal(), policy=half)),
             lambda t: t.put_access_key(replace(an_access_key(), protected=half)),
             lambda t: t.put_setting("colour", half),
@@ -260,9 +416,12 @@ class StoreContract:
                 t.put_principal(a_principal(name))
                 t.put_account_key(name, name)
                 t.put_seal_slot(a_slot(name))
+                t.put_key_store(a_key_store(name))
             for name in reversed(NAMES):
                 t.put_access_key(an_access_key(name, name=NAMES[0]))
-                t.put_tag(NAMES[0], name, name)
+                t.put_tag(REGION, NAMES[0], name, name)
+                retiring = user_arn(ACCOUNT, "bob")
+                t.put_grant(a_grant(name, NAMES[0], retiring=retiring))
             for number in (3, 1, 2):
                 t.add_version(a_version(NAMES[0], number))
 
@@ -280,9 +439,14 @@ class StoreContract:
             arns = [user_arn(ACCOUNT, name) for name in NAMES]
             assert pages(lambda a, n: v.keys(ACCOUNT, REGION, a, n), lambda k: k.id, "") == NAMES
             assert pages(lambda a, n: v.aliases(ACCOUNT, REGION, None, a, n), lambda x: x.name, "") == NAMES
-            assert pages(lambda a, n: v.tags(NAMES[0], a, n), lambda tag: tag[0], "") == NAMES
+            assert pages(lambda a, n: v.tags(REGION, NAMES[0], a, n), lambda tag: tag[0], "") == NAMES
             assert pages(lambda a, n: v.principals(ACCOUNT, a, n), lambda p: p.arn, "") == arns
-            assert pages(lambda a, n: v.versions(NAMES[0], a, n), lambda x: x.number, 0) == [1, 2, 3]
+            assert pages(lambda a, n: v.versions(REGION, NAMES[0], a, n), lambda x: x.number, 0) == [1, 2, 3]
+            alice, bob = user_arn(ACCOUNT, "alice"), user_arn(ACCOUNT, "bob")
+            assert pages(lambda a, n: v.grants(REGION, NAMES[0], None, a, n), lambda g: g.id, "") == NAMES
+            assert pages(lambda a, n: v.grants(REGION, NAMES[0], alice, a, n), lambda g: g.id, "") == NAMES
+            assert pages(lambda a, n: v.retirable_grants(bob, REGION, a, n), lambda g: g.id, "") == NAMES
+            assert pages(lambda a, n: v.key_stores(ACCOUNT, REGION, a, n), lambda s: s.id, "") == NAMES
             assert [key.id for key in v.access_keys(arns[0])] == NAMES
             assert list(v.account_keys()) == NAMES
             assert [slot.id for slot in v.seal_slots()] == NAMES
@@ -291,11 +455,14 @@ class StoreContract:
         """Another account's, region's, key's or principal's things are not in a list."""
         with furnished.transact("r") as t:
             t.put_key(a_key("k2", account=OTHER_ACCOUNT))
-            t.put_key(a_key("k3", region="us-east-1"))
+            t.put_key(a_key("k3", region=OTHER_REGION))
             t.put_alias(an_alias("alias/b", key_id="k2", account=OTHER_ACCOUNT))
-            t.put_alias(an_alias("alias/c", key_id="k3", region="us-east-1"))
+            t.put_alias(an_alias("alias/c", key_id="k3", region=OTHER_REGION))
             t.add_version(a_version("k2"))
-            t.put_tag("k2", "team", "blue")
+            t.put_tag(REGION, "k2", "team", "blue")
+            t.put_grant(a_grant("g2", "k2"))
+            t.put_key_store(a_key_store("cks-2", account=OTHER_ACCOUNT))
+            t.put_key_store(a_key_store("cks-3", region=OTHER_REGION))
             t.put_principal(a_principal("bob", account=OTHER_ACCOUNT))
             t.put_principal(a_principal("carol"))
             t.put_access_key(an_access_key("AKIA2", name="carol"))
@@ -303,8 +470,12 @@ class StoreContract:
         with furnished.view() as v:
             assert v.keys(ACCOUNT, REGION, "", 9) == [a_key()]
             assert v.aliases(ACCOUNT, REGION, None, "", 9) == [an_alias()]
-            assert v.versions("k1", 0, 9) == [a_version()]
-            assert v.tags("k1", "", 9) == [("team", "red")]
+            assert v.versions(REGION, "k1", 0, 9) == [a_version()]
+            assert v.last_version(REGION, "k2") == a_version("k2")
+            assert v.tags(REGION, "k1", "", 9) == [("team", "red")]
+            assert [grant.id for grant in v.grants(REGION, "k1", None, "", 9)] == ["g1"]
+            assert v.grant(REGION, "k1", "g2") is None
+            assert v.key_stores(ACCOUNT, REGION, "", 9) == [a_key_store()]
             assert v.principals(ACCOUNT, "", 9) == [a_principal(), a_principal("carol")]
             assert v.access_keys(a_principal().arn) == [an_access_key()]
             assert v.alias(OTHER_ACCOUNT, REGION, "alias/a") is None
@@ -323,17 +494,158 @@ class StoreContract:
             assert v.aliases(ACCOUNT, REGION, "nothing", "", 9) == []
             assert v.aliases(OTHER_ACCOUNT, REGION, "k1", "", 9) == []
 
+    def test_the_grants_of_one_grantee(self, furnished: Store) -> None:
+        """A grantee is a principal or a service; asked for one, the store gives its grants in order."""
+        bob, service = user_arn(ACCOUNT, "bob"), "backup.example.com"
+        with furnished.transact("r") as t:
+            for grant_id in ("g4", "g2"):
+                t.put_grant(a_grant(grant_id, grantee=bob))
+            for grant_id in ("g5", "g3"):
+                t.put_grant(a_grant(grant_id, grantee="", grantee_service=service))
+            t.put_grant(a_grant("g6", grantee=service, grantee_service=service))
+            t.put_grant(a_grant("g7", grantee=service))
+
+        def ids(grantee: str | None, after: str = "", limit: int = 9) -> list[str]:
+            return [grant.id for grant in v.grants(REGION, "k1", grantee, after, limit)]
+
+        with furnished.view() as v:
+            assert ids(None) == ["g1", "g2", "g3", "g4", "g5", "g6", "g7"]
+            assert ids(None, "g5", 1) == ["g6"]
+            assert ids(bob) == ["g2", "g4"]
+            assert ids(bob, "g2") == ["g4"]
+            assert ids(service) == ["g3", "g5", "g6", "g7"]
+            assert ids(service, "g3", 2) == ["g5", "g6"]
+            assert ids("nobody") == []
+            assert ids("") == []
+
+    def test_all_grants_of_a_principal_and_how_many_a_key_has(self, furnished: Store) -> None:
+        """A principal's grants are found whatever key they are on, in the order of the keys."""
+        bob = user_arn(ACCOUNT, "bob")
+        with furnished.transact("r") as t:
+            t.put_key(a_key("k2"))
+            for grant in (a_grant("g4", grantee=bob), a_grant("g2", key_id="k2", grantee=bob)):
+                t.put_grant(grant)
+            t.put_grant(a_grant("g5", grantee="", grantee_service=bob))
+        with furnished.view() as v:
+            assert [(grant.key_id, grant.id) for grant in v.grants_to(bob, 9)] == [("k1", "g4"), ("k2", "g2")]
+            assert [grant.id for grant in v.grants_to(bob, 1)] == ["g4"]
+            assert v.grants_to("nobody", 9) == []
+            counted = [v.count_grants(REGION, key_id) for key_id in ("k1", "k2", "nothing")]
+            assert counted == [3, 1, 0]
+
+    def test_the_grants_that_somebody_may_retire(self, furnished: Store) -> None:
+        """Those of all keys in one Region, by id, whether it is named as a principal or as a service."""
+        carol, service = user_arn(ACCOUNT, "carol"), "backup.example.com"
+        with furnished.transact("r") as t:
+            t.put_key(a_key("k0", account=OTHER_ACCOUNT))
+            t.put_key(a_key(region=OTHER_REGION))
+            t.put_grant(a_grant("g4", "k0", retiring=carol))
+            t.put_grant(a_grant("g5", retiring=carol))
+            t.put_grant(a_grant("g2", retiring=carol, retiring_service=service))
+            t.put_grant(a_grant("g3", "k0", retiring_service=service))
+            t.put_grant(a_grant("g6", retiring=service, retiring_service=service))
+            t.put_grant(a_grant("g9", region=OTHER_REGION, retiring=carol))
+
+        def ids(retiring: str, region: str = REGION, after: str = "", limit: int = 9) -> list[str]:
+            return [grant.id for grant in v.retirable_grants(retiring, region, after, limit)]
+
+        with furnished.view() as v:
+            assert ids(carol) == ["g2", "g4", "g5"]
+            assert ids(carol, after="g2", limit=1) == ["g4"]
+            assert ids(carol, OTHER_REGION) == ["g9"]
+            assert ids(service) == ["g2", "g3", "g6"]
+            assert ids(service, after="g2", limit=1) == ["g3"]
+            assert ids(user_arn(ACCOUNT, "alice")) == []
+            assert ids("") == []
+
+    def test_the_keys_of_a_key_store(self, furnished: Store) -> None:
+        """By id, without destroyed ones; an ordinary key is in none."""
+        with furnished.transact("r") as t:
+            for key_id in ("k4", "k2", "k3"):
+                t.put_key(a_key(key_id, key_store="cks-1"))
+            t.put_key(a_key("k5", key_store="cks-2"))
+            t.put_key(a_key("k6", key_store="cks-1", state=State.DESTROYED))
+
+        with furnished.view() as v:
+            assert [key.id for key in v.keys_in_store("cks-1", "", 9)] == ["k2", "k3", "k4"]
+            assert [key.id for key in v.keys_in_store("cks-1", "k2", 1)] == ["k3"]
+            assert v.keys_in_store("nothing", "", 9) == []
+            assert v.keys_in_store("", "", 9) == []
+
+    def test_the_last_version_may_be_pending(self, furnished: Store) -> None:
+        """It is the one with the highest number, whichever the key uses."""
+        with furnished.transact("r") as t:
+            t.add_version(a_version(number=10))
+            t.add_version(a_version(number=9))
+
+        with furnished.view() as v:
+            assert v.last_version(REGION, "k1") == a_version(number=10)
+            assert v.last_version(REGION, "nothing") is None
+
+    def test_members_of_one_id_are_separate_keys(self, furnished: Store) -> None:
+        """Two Regions' keys with one id share nothing: versions, tags, aliases, grants, changes."""
+        there = a_key(region=OTHER_REGION, members=(REGION, OTHER_REGION), description="there")
+        version = a_version(handle="there", region=OTHER_REGION)
+        alias = an_alias(region=OTHER_REGION)
+        grant = a_grant(region=OTHER_REGION, name="there")
+        with furnished.view() as v:
+            here = everything(v)
+        with furnished.transact("there") as t:
+            t.put_key(there)
+            t.add_version(version)
+            t.put_alias(alias)
+            t.put_tag(OTHER_REGION, "k1", "team", "blue")
+            t.put_grant(grant)
+
+        # What spans the Regions: the epoch, and all grants of a principal.
+        epoch = {name: here[name] for name in ("newest_change", "changes", "grants_to")}
+        with furnished.view() as v:
+            assert everything(v) | epoch == here
+            assert v.key(OTHER_REGION, "k1") == there
+            assert v.keys(ACCOUNT, OTHER_REGION, "", 9) == [there]
+            assert v.version(OTHER_REGION, "k1", 1) == version
+            assert v.versions(OTHER_REGION, "k1", 0, 9) == [version]
+            assert v.last_version(OTHER_REGION, "k1") == version
+            assert v.aliases(ACCOUNT, OTHER_REGION, "k1", "", 9) == [alias]
+            assert v.tags(OTHER_REGION, "k1", "", 9) == [("team", "blue")]
+            assert v.grant(OTHER_REGION, "k1", "g1") == grant
+            assert v.grants(OTHER_REGION, "k1", None, "", 9) == [grant]
+            refs = [change.ref for change in v.changes(0, 99) or [] if change.request == "there"]
+            assert refs == [there.ref, alias.arn, there.ref]
+
+        with furnished.transact("r") as t:
+            assert t.erase_versions(REGION, "k1") == [a_version()]
+            t.put_version(a_version(handle="again"))
+            t.delete_tag(REGION, "k1", "team")
+            t.delete_alias(ACCOUNT, REGION, "alias/a")
+            t.delete_grant(REGION, "k1", "g1")
+        with furnished.view() as v:
+            assert v.versions(OTHER_REGION, "k1", 0, 9) == [version]
+            assert v.alias(ACCOUNT, OTHER_REGION, "alias/a") == alias
+            assert v.tags(OTHER_REGION, "k1", "", 9) == [("team", "blue")]
+            assert v.grants(OTHER_REGION, "k1", None, "", 9) == [grant]
+            assert v.key(REGION, "k1") == a_key()
+
     def test_a_destroyed_key_stays_as_a_tombstone(self, furnished: Store) -> None:
         """Its row is found by id for ever, so that the id is never used again, but no list shows it."""
-        gone = a_key(state=State.DESTROYED, deletion_date=5.0, rotation_period_days=90, next_rotation=5.0)
+        gone = a_key(
+            state=State.DESTROYED,
+            deletion_date=5.0,
+            rotation_period_days=90,
+            next_rotation=5.0,
+            expires=5.0,
+            key_store="cks-1",
+        )
         with furnished.transact("r") as t:
             t.put_key(gone)
 
         with furnished.view() as v:
-            assert v.key("k1") == gone
+            assert v.key(REGION, "k1") == gone
             assert v.keys(ACCOUNT, REGION, "", 9) == []
             assert v.keys_to_destroy(9.0, 9) == []
             assert v.keys_to_rotate(9.0, 9) == []
+            assert v.keys_to_expire(9.0, 9) == []
+            assert v.keys_in_store("cks-1", "", 9) == []
 
     def test_keys_whose_deletion_is_due(self, store: Store) -> None:
         """Only keys pending deletion whose date has come, oldest date first, whatever the account."""
@@ -367,30 +679,81 @@ class StoreContract:
             assert [key.id for key in v.keys_to_rotate(20.0, 9)] == ["c", "a", "b"]
             assert [key.id for key in v.keys_to_rotate(20.0, 1)] == ["c"]
 
+    def test_keys_whose_material_expires(self, store: Store) -> None:
+        """Keys whose date has come, oldest date first, whatever the account and the state but the last."""
+        with store.transact("r") as t:
+            t.put_key(a_key("b", expires=20.0, state=State.DISABLED))
+            t.put_key(a_key("a", expires=20.0, account=OTHER_ACCOUNT))
+            t.put_key(a_key("a", expires=20.0, region=OTHER_REGION))
+            t.put_key(a_key("c", expires=10.0, state=State.PENDING_DELETION, deletion_date=1.0))
+            t.put_key(a_key("d", expires=20.5))
+            t.put_key(a_key("e"))
+            t.put_key(a_key("f", expires=10.0, state=State.DESTROYED))
+
+        with store.view() as v:
+            due = [(key.region, key.id) for key in v.keys_to_expire(20.0, 9)]
+            assert due == [(REGION, "c"), (REGION, "a"), (REGION, "b"), (OTHER_REGION, "a")]
+            assert [key.id for key in v.keys_to_expire(20.0, 2)] == ["c", "a"]
+            assert v.keys_to_expire(9.0, 9) == []
+
+    def test_offers_go_when_their_time_is_over(self, furnished: Store) -> None:
+        """Oldest first, each with its line in the feed; one that is good until that very moment stays."""
+        with furnished.transact("r") as t:
+            for offer_id, valid_to in (("o3", 20.0), ("o5", 8.0), ("o4", 9.0)):
+                t.put_import_offer(an_offer(offer_id, valid_to))
+        with furnished.transact("sweep") as t:
+            t.delete_import_offers(20.0)
+
+        with furnished.view() as v:
+            assert [v.import_offer(each) for each in ("o2", "o4", "o5")] == [None, None, None]
+            assert v.import_offer("o1") == an_offer("o1")
+            assert v.import_offer("o3") == an_offer("o3", 20.0)
+            gone = [change.ref for change in v.changes(0, 99) or [] if change.request == "sweep"]
+            assert gone == ["o5", "o2", "o4"]
+
     # --- what may not be --------------------------------------------------------------------------------
 
     def test_a_version_number_is_never_used_twice(self, furnished: Store) -> None:
         """Not with other material, not after it was erased; and the transaction may go on."""
         with furnished.transact("r") as t:
-            t.erase_versions("k1")
+            t.erase_versions(REGION, "k1")
             with pytest.raises(AlreadyExists):
                 t.add_version(a_version(handle="other"))
             t.add_version(a_version(number=2))
 
         with furnished.view() as v:
-            assert [(x.number, x.handle) for x in v.versions("k1", 0, 9)] == [(1, ""), (2, "handle")]
+            assert [(x.number, x.handle) for x in v.versions(REGION, "k1", 0, 9)] == [(1, ""), (2, "handle")]
+
+    def test_a_version_that_is_not_there_has_no_new_form(self, furnished: Store) -> None:
+        """Putting a version changes one that exists; the transaction may go on."""
+        with furnished.transact("r") as t:
+            for version in (a_version(number=2), a_version("k2"), a_version(region=OTHER_REGION)):
+                with pytest.raises(NotFound):
+                    t.put_version(version)
+
+        with furnished.view() as v:
+            assert v.versions(REGION, "k1", 0, 9) == [a_version()]
+            assert not v.changed_by("r")
+
+    def test_a_handle_may_come_back(self, furnished: Store) -> None:
+        """Imported material is deleted and imported again: its version loses its handle and gets another."""
+        for handle in ("", "anew", "anew", "other"):
+            with furnished.transact("r") as t:
+                t.put_version(a_version(handle=handle))
+            with furnished.view() as v:
+                assert v.version(REGION, "k1", 1) == a_version(handle=handle)
 
     def test_erasing_forgets_every_handle(self, furnished: Store) -> None:
         """The versions are returned as they were, so that the custodian can destroy what they name."""
         with furnished.transact("r") as t:
             t.add_version(a_version(number=2, handle="second"))
         with furnished.transact("r") as t:
-            assert t.erase_versions("k1") == [a_version(), a_version(number=2, handle="second")]
+            assert t.erase_versions(REGION, "k1") == [a_version(), a_version(number=2, handle="second")]
 
         with furnished.transact("r2") as t:
             erased = [a_version(handle=""), a_version(number=2, handle="")]
-            assert t.versions("k1", 0, 9) == erased
-            assert t.erase_versions("k1") == erased
+            assert t.versions(REGION, "k1", 0, 9) == erased
+            assert t.erase_versions(REGION, "k1") == erased
         with furnished.view() as v:
             assert not v.changed_by("r2")
 
@@ -405,22 +768,27 @@ class StoreContract:
             assert v.seal_slots() == [a_slot("s2")]
 
     def test_nothing_refers_to_what_is_not_there(self, furnished: Store) -> None:
-        """A version, alias, tag or access key of nothing is refused, and the transaction may go on."""
+        """A version, alias, tag, grant or access key of nothing is refused; the transaction may go on."""
         writes: list[Callable[[Transaction], object]] = [
             lambda t: t.add_version(a_version("nothing")),
             lambda t: t.put_alias(an_alias(key_id="nothing")),
-            lambda t: t.put_tag("nothing", "team", "red"),
+            lambda t: t.put_tag(REGION, "nothing", "team", "red"),
+            lambda t: t.put_grant(a_grant("g2", "nothing")),
+            lambda t: t.add_version(a_version(number=2, region=OTHER_REGION)),
+            lambda t: t.put_alias(an_alias("alias/b", region=OTHER_REGION)),
+            lambda t: t.put_tag(OTHER_REGION, "k1", "team", "red"),
+            lambda t: t.put_grant(a_grant("g2", region=OTHER_REGION)),
             lambda t: t.put_access_key(an_access_key("AKIA2", name="nobody")),
         ]
         with furnished.transact("r") as t:
             for write in writes:
                 with pytest.raises(NotFound):
                     write(t)
-            t.put_tag("k1", "team", "blue")
+            t.put_tag(REGION, "k1", "team", "blue")
 
         with furnished.view() as v:
-            assert v.tags("k1", "", 9) == [("team", "blue")]
-            assert [change.ref for change in v.changes(0, 99) or [] if change.request == "r"] == ["k1"]
+            assert v.tags(REGION, "k1", "", 9) == [("team", "blue")]
+            assert [change.ref for change in v.changes(0, 99) or [] if change.request == "r"] == [K1]
 
     def test_a_principal_goes_with_its_access_keys(self, furnished: Store) -> None:
         """No credential outlives whom it stood for, and nobody else's goes with it."""
