@@ -102,6 +102,7 @@ class LinkFront:
             taken.region,
             auth="link",
             source=inquiry.peer,
+            secure=inquiry.secure,
         )
 
         def write(result: r.Result) -> bytes:

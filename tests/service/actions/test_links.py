@@ -13,8 +13,8 @@ from keystead.core.names import KeyReference
 from keystead.service import commands as c
 from keystead.service.due import due
 from keystead.service.linking import Known, MemberNews, MoveNews, is_shadow, known
-from keystead.testing.linked import ALSO_HERE, ALSO_THERE, HERE, LINK, THERE, Linked, Side
 from keystead.testing.service import JOBS, ServiceBench, key_arn
+from linkedpair import ALSO_HERE, ALSO_THERE, HERE, LINK, THERE, Linked, Side
 
 DAY = 86_400
 ROTATIONS = 45  # more than go into two requests

@@ -52,6 +52,7 @@ class Arrived:
     headers: dict[bytes, bytes]
     body: bytes
     peer: str = "192.0.2.1"
+    secure: bool = True
 
 
 def at(work: Callable[[], T]) -> T:
