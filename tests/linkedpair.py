@@ -66,6 +66,7 @@ class Side:
 
     house: Installation
     regions: tuple[str, ...]
+    peers: tuple[Peer, ...] = ()
     bench: ServiceBench = field(init=False)
     front: Native = field(init=False)
     links: Links = field(init=False)
@@ -88,6 +89,7 @@ class Side:
                 Principal(arn=LINK, account=ACCOUNT, name="link-other", created=0.0, policy=POLICY)
             )
         peer = Peer("other", LINK, other.regions, other.identity)
+        self.peers = (peer,)
         self.bench = ServiceBench(house, regions=self.regions, peers=(peer,))
         links = LinkFront((peer,), account=ACCOUNT, custodian=house.custodian, clock=house.clock)
         self.front = Native(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from keystead import config as configs
-from keystead.config import Address, Config, Limits, Tls, Xks, address, load, parse, template
+from keystead.config import Address, Config, Limits, Link, Tls, Xks, address, load, parse, template
 from keystead.core.errors import ConfigError
 
 BASE = Path("/etc/keystead")
@@ -124,6 +124,59 @@ def test_a_wrong_setting_is_named(text: str, told: str) -> None:
         read(text)
 
 
+LINK = """
+[[link]]
+name = "overseas"
+regions = ["us-east-1"]
+url = "https://keystead.example:8901/"
+identity = "keystead-transfer-1:x"
+"""
+LINKED = 'data = "d"\n[listen]\nregions = ["eu-central-1"]\n'
+
+
+def test_links_to_other_servers() -> None:
+    """Each is a table of its own, with the authorities of its certificate where those are not the system's."""
+    other = (
+        LINK.replace("overseas", "n").replace("us-east-1", "us-west-2").replace(":x", ":y")
+        + 'ca = "ca.pem"\n'
+    )
+    ours, theirs = read(LINKED + LINK + other).links
+    assert ours == Link(
+        name="overseas",
+        regions=("us-east-1",),
+        url="https://keystead.example:8901",
+        identity="keystead-transfer-1:x",
+    )
+    assert theirs.ca == BASE / "ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('data = "d"' + LINK, "'listen.regions' must say"),
+        ('data = "d"\nlink = 1', "'link' must be tables"),
+        ('data = "d"\nlink = [1]', "'link' must be tables"),
+        (LINKED + LINK.replace("overseas", "Over seas"), "'link.name'"),
+        (LINKED + LINK.replace('"us-east-1"', ""), "'link.regions'"),
+        (LINKED + LINK.replace("https://", "ftp://"), "'link.url'"),
+        (LINKED + LINK.replace(":8901/", "/path"), "'link.url'"),
+        (LINKED + LINK.replace('identity = "keystead-transfer-1:x"', ""), "'link.identity' must be a text"),
+        (LINKED + LINK + "speed = 1", "no setting 'link.speed'"),
+        (LINKED + LINK.replace("us-east-1", "eu-central-1"), "eu-central-1 is in more than one place"),
+        (LINKED + LINK + LINK, "us-east-1 is in more than one place"),
+        (LINKED + LINK + LINK.replace("us-east-1", "us-west-2"), "two links have the same name"),
+        (
+            LINKED + LINK + LINK.replace("us-east-1", "us-west-2").replace("overseas", "n"),
+            "two links have the same identity",
+        ),
+    ],
+)
+def test_a_link_that_cannot_be(text: str, told: str) -> None:
+    """Every Region is served by one server, and every link leads to another one."""
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        read(text)
+
+
 @pytest.mark.parametrize(
     ("data", "told"), [(None, "cannot be read"), (b"data =", "not valid TOML"), (b"\xff", "not valid TOML")]
 )
@@ -187,7 +240,7 @@ def test_the_page_describes_every_setting_and_no_other(
             return super().regions(name)
 
     monkeypatch.setattr(configs, "_Table", Table)
-    read('data = "d"')
+    read(LINKED + LINK)
     assert set(documented(checkout)) == looked_for
     assert {f"limits.{field.name}" for field in fields(Limits)} <= looked_for
 

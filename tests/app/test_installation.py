@@ -20,15 +20,18 @@ from keystead.app.installation import (
     system_random,
 )
 from keystead.app.offline import read_audit, verify_audit
-from keystead.config import Config
+from keystead.config import Config, Link
 from keystead.core.errors import ConfigError, DataDamaged, InvalidCiphertext, SealError
 from keystead.core.key import State
 from keystead.core.names import KeyReference
 from keystead.core.ports import Transaction
 from keystead.core.principal import service_arn, user_arn
+from keystead.crypto.secret import Secret
+from keystead.crypto.transfer import TransferKeys
 from keystead.service import commands as c
 from keystead.service.caller import Caller, identity_of
 from keystead.service.entry import Entry, decode, encode
+from keystead.service.linking import Peer
 from keystead.service.results import KeyDescription
 
 PASSPHRASE = "correct horse battery staple"
@@ -263,3 +266,50 @@ def test_processes_see_each_others_changes(installation: Installation) -> None:
     assert seen.key.state is State.DISABLED
     one.close()
     two.close()
+
+
+def linked(config: Config, identity: str) -> Config:
+    """The configuration with a link."""
+    link = Link(name="other", regions=("us-east-1",), url="https://127.0.0.1:9", identity=identity)
+    return replace(config, regions=("eu-central-1",), links=(link,))
+
+
+def people(config: Config, account: str) -> set[str]:
+    """Who there is."""
+    with closing(store.connect(config.store)) as opened, opened.view() as view:
+        return {principal.name for principal in view.principals(account, "", 100)}
+
+
+def test_the_account_may_be_given(tmp_path: Path) -> None:
+    """Installations that are to be linked have the same."""
+    config = Config(data=tmp_path / "data")
+    made = found(config, "passphrase", SECRETS, CLOCK, system_random, account="012345678901", **CHEAP)
+    assert made.account == "012345678901"
+
+
+def test_a_linked_server_is_a_principal_while_it_is_linked(config: Config, founded: Founded) -> None:
+    """It is made, and unmade, as the configuration says, once and on record."""
+    identity = TransferKeys(Secret(bytes(32))).identity.text
+    opened = Installation.open(linked(config, identity), SECRETS, CLOCK, system_random)
+    for _ in range(2):
+        opened.settle_links()
+        assert people(config, founded.account) == {"admin", "jobs", "link-other"}
+    (peer,) = opened.peers
+    arn = service_arn(founded.account, "link-other")
+    assert peer == Peer("other", arn, ("us-east-1",), identity)
+    (neighbour,) = opened.correspondents()
+    assert (neighbour.name, neighbour.regions) == ("other", ("us-east-1",))
+    Installation.open(config, SECRETS, CLOCK, system_random).settle_links()
+    assert people(config, founded.account) == {"admin", "jobs"}
+    made, unmade = (entry for entry in entries(config, "control") if entry.action == "keystead:Link")
+    assert made.subject == unmade.subject == arn
+
+
+def test_a_link_to_itself(config: Config, founded: Founded, installation: Installation) -> None:
+    """Its own identity is not another's, and a text that is none is refused with what it must be."""
+    for identity, told in (
+        (installation.custodian.transfer_identity, "leads to this installation"),
+        ("keystead-transfer-1:x", "copy it whole"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            Installation.open(linked(config, identity), SECRETS, CLOCK, system_random)

@@ -192,6 +192,28 @@ def test_secrets_are_written_nowhere(tmp_path: Path, keystead: Callable[..., Any
     assert [data for data in files if secret.encode() in data or PASSPHRASE.encode() in data] == []
 
 
+def test_init_takes_an_account_and_link_show_tells_of_it(
+    tmp_path: Path, keystead: Callable[..., Any]
+) -> None:
+    """What another installation must know is one line, the same each time; as JSON with the account."""
+    made = init(keystead, tmp_path / "data", "--account", "012345678901", "--json")
+    path = json.loads(made.out)["config"]
+    shown = [
+        keystead("link", "show", "--config", path, *more, KEYSTEAD_PASSPHRASE=PASSPHRASE).out
+        for more in ((), ("--json",))
+    ]
+    assert shown[0].startswith("keystead-transfer-1:")
+    assert json.loads(shown[1]) == {"account": "012345678901", "identity": shown[0].strip()}
+
+
+@pytest.mark.parametrize("account", ["1", "0123456789012", "01234567890x", "\u0660" * 12])
+def test_init_refuses_what_is_no_account(account: str, tmp_path: Path, keystead: Callable[..., Any]) -> None:
+    """An account is 12 digits, and nothing is made with another."""
+    ended = keystead("init", "--data", str(tmp_path / "data"), "--account", account)
+    assert (ended.code, "12 digits" in ended.err) == (2, True)
+    assert not (tmp_path / "data").exists()
+
+
 def test_init_refuses_a_second_time(tmp_path: Path, keystead: Callable[..., Any]) -> None:
     """An installation is never replaced, nor is a configuration that somebody wrote."""
     init(keystead, tmp_path / "data")

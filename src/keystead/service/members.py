@@ -119,6 +119,9 @@ def leave(tx: Transaction, key: Key, now: float) -> None:
     A rotation may have waited for it alone. And with the last replica here of a primary on a linked server goes that
     one's shadow.
     """
+    primary = tx.key(key.members[0], key.id) if key.multi_region and not key.primary else None
+    if primary is not None and not is_shadow(primary):  # who leads knows all members; a shadow was not told
+        key = replace(key, members=primary.members)
     left = tuple(region for region in key.members if region != key.region)
     for member in others(tx, key):
         member = replace(member, members=left)  # noqa: PLW2901 - its new form
@@ -130,13 +133,15 @@ def leave(tx: Transaction, key: Key, now: float) -> None:
                 deletion_window_days=None,
             )
         tx.put_key(member)
-    primary = tx.key(key.members[0], key.id) if key.multi_region and not key.primary else None
     if primary is None:
         return
-    if not is_shadow(primary):
+    if is_shadow(primary):
+        if not others(tx, key):
+            tx.put_key(replace(primary, state=State.DESTROYED))
+        return
+    primary = tx.key(primary.region, primary.id)
+    if primary is not None:
         finish_rotation(tx, primary, now)
-    elif not others(tx, replace(key, members=left)):
-        tx.put_key(replace(primary, state=State.DESTROYED))
 
 
 def finish_rotation(tx: Transaction, key: Key, now: float) -> Key:

@@ -13,6 +13,7 @@ from keystead.core.names import KeyReference
 from keystead.service import commands as c
 from keystead.service.due import due
 from keystead.service.linking import Known, MemberNews, MoveNews, is_shadow, known
+from keystead.service.quotas import Quotas
 from keystead.testing.service import JOBS, ServiceBench, key_arn
 from linkedpair import ALSO_HERE, ALSO_THERE, HERE, LINK, THERE, Linked, Side
 
@@ -141,8 +142,7 @@ def test_keys_of_other_specs(pair: Linked, spec: str) -> None:
 
 def test_many_versions_go_in_several_requests(pair: Linked) -> None:
     """And all of them open there what was sealed here."""
-    here = ServiceBench(pair.here.house, "w1")
-    here.gate._quotas = replace(here.gate._quotas, rotations_on_demand=ROTATIONS)
+    here = ServiceBench(pair.here.house, "w1", quotas=Quotas(rotations_on_demand=ROTATIONS))
     key = here.key(c.CreateKey(multi_region=True))
     blobs = [here.do(c.Encrypt(key, b"0")).blob]
     for number in range(1, ROTATIONS):
@@ -433,6 +433,19 @@ def test_a_replica_that_was_destroyed_before_it_was_complete(pair: Linked) -> No
     assert stored(pair.here, key, HERE).members == (HERE,)
 
 
+def test_a_server_that_never_comes_back(pair: Linked) -> None:
+    """Its Regions are served here, and what stands for its replicas is deleted; then the key is free again."""
+    key = replicated(pair)
+    pair.here.bench.do(c.ReplicateKey(key, ALSO_HERE))
+    pair.here.bench.do(c.RotateKeyOnDemand(key))
+    pair.here.bench = ServiceBench(pair.here.house, "w1", regions=(HERE, ALSO_HERE, THERE))
+    assert pair.here.bench.do(c.DescribeKey(key), region=THERE).key.state is State.CREATING
+    destroyed(pair.here, key, THERE)
+    for region in (HERE, ALSO_HERE):
+        row = stored(pair.here, key, region)
+        assert (row.members, row.current_version) == ((HERE, ALSO_HERE), 2)
+
+
 def test_what_is_asked_of_states(pair: Linked) -> None:
     """Only of replicas that the asking server leads, in a Region served here, and only the end is told."""
     key = replicated(pair)
@@ -567,8 +580,9 @@ def test_when_a_move_is_refused_at_once(pair: Linked) -> None:
     bench.do(c.ReplicateKey(key, ALSO_HERE))
     told = bench.refusal(c.UpdatePrimaryRegion(key, ALSO_HERE))
     assert told.startswith("UnsupportedOperation: ")
-    peer = bench.gate._peers[0]
-    bench.gate._peers = (peer, peer._replace(name="third", regions=("af-south-1",)))
+    (peer,) = pair.here.peers
+    peers = (peer, peer._replace(name="third", regions=("af-south-1",)))
+    bench = ServiceBench(pair.here.house, "w1", regions=pair.here.regions, peers=peers)
     bench.do(c.ReplicateKey(key, "af-south-1"))
     told = bench.refusal(c.UpdatePrimaryRegion(key, THERE))
     assert told.startswith("UnsupportedOperation: ")

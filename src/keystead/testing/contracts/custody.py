@@ -32,6 +32,7 @@ from keystead.core.spec import (
 from keystead.crypto.importing import wrap_for
 from keystead.crypto.keypair import generate
 from keystead.crypto.publickey import PublicKey
+from keystead.crypto.transfer import TransferIdentity
 
 OURS, THEIRS, STRANGER = "111111111111", "222222222222", "333333333333"
 P256 = "ECC_NIST_P256"
@@ -186,6 +187,13 @@ class CustodyContract:
         ]:
             with pytest.raises(InvalidCiphertext):
                 custodian.receive(OURS, BINDING, spec, changed, here, about)
+
+    def test_it_vouches_for_what_it_says(self, custodian: Custodian) -> None:
+        """By its identity, for that statement and no other."""
+        identity = TransferIdentity.from_text(custodian.transfer_identity)
+        signature = custodian.vouch(b"statement")
+        assert identity.said(b"statement", signature)
+        assert not identity.said(b"another", signature)
 
     def test_a_recipient_or_sender_that_is_none_is_refused(self, custodian: Custodian) -> None:
         """A text that is no identity is a mistake of who configured it."""
