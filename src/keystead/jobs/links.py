@@ -39,7 +39,6 @@ At = Callable[[Callable[[], T]], T]
 DEADLINE_SECONDS: Final = 5.0
 ANSWER_BYTES: Final = 65_536
 LONGEST_PAUSE: Final = 300.0
-MOST_ROUNDS: Final = 1000  # with one member in one look: 20,000 versions
 
 
 class NoAnswer(Exception):
@@ -243,15 +242,15 @@ class Links:
 
     def _tell_member(self, neighbour: Neighbour, member: Member, at: At[Result]) -> None:
         before = -1
-        for _ in range(MOST_ROUNDS):
+        while True:
             telling = self._ask(c.TellMember(KeyReference(member.key_id), member.region), member, at)
             assert isinstance(telling, Telling)  # noqa: S101 - it is what the command's action returns
             body = msgspec.json.encode(telling.news)
             answer: _Told = neighbour.ask("LinkMember", body, _Told)  # type: ignore[assignment]  # as asked
             told = telling.told if answer.versions >= telling.news.current_version else ""
             self._note(member, at, versions=answer.versions, told=told, gone=answer.gone)
-            if answer.gone or len(telling.news.versions) < VERSIONS_AT_ONCE or answer.versions == before:
-                return
+            if answer.gone or len(telling.news.versions) < VERSIONS_AT_ONCE or answer.versions <= before:
+                return  # all is told, or it does not go on
             before = answer.versions
 
     def _tell_move(self, neighbour: Neighbour, member: Member, at: At[Result]) -> None:

@@ -133,15 +133,12 @@ def leave(tx: Transaction, key: Key, now: float) -> None:
                 deletion_window_days=None,
             )
         tx.put_key(member)
-    if primary is None:
-        return
-    if is_shadow(primary):
-        if not others(tx, key):
-            tx.put_key(replace(primary, state=State.DESTROYED))
-        return
-    primary = tx.key(primary.region, primary.id)
-    if primary is not None:
-        finish_rotation(tx, primary, now)
+    rest = others(tx, replace(key, members=left))
+    for member in rest:
+        if member.primary:
+            finish_rotation(tx, member, now)
+    if primary is not None and is_shadow(primary) and not rest:
+        tx.put_key(replace(primary, state=State.DESTROYED))
 
 
 def finish_rotation(tx: Transaction, key: Key, now: float) -> Key:
