@@ -133,7 +133,10 @@ class House:
     def position(self, name: str = "w0") -> int:
         """How far the book of a log has got."""
         assert isinstance(self.books, MemoryBooks)
-        return self.books.pages[self.bench.root / name].place.position
+        page = self.books.pages.get(self.bench.root / name)
+        return (
+            0 if page is None else page.place.position
+        )  # one that was lost is made again when there is an entry
 
 
 # --- what is said ----------------------------------------------------------------------------------------

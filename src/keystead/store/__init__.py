@@ -7,7 +7,7 @@ knows it. There is no table to edit: a new store is one new module here with a `
     >>> with store.transact("request-1") as transaction:
     ...     transaction.put_key(key)
     >>> with store.view() as view:
-    ...     view.key(key.id)
+    ...     view.key(key.region, key.id)
 
 What a store promises is written at the port, :class:`keystead.core.ports.Store`, and tested by
 :class:`keystead.testing.contracts.store.StoreContract`. What the adapters here share, the tables and how a

@@ -7,7 +7,10 @@ import pytest
 from sqlalchemy import Table, make_url
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from keystead.core.grant import Grant
+from keystead.core.importing import ImportOffer
 from keystead.core.key import Alias, Key, Version
+from keystead.core.keystore import KeyStore
 from keystead.core.principal import AccessKey, Principal
 from keystead.core.seal import SealSlot
 from keystead.store.schema import tables
@@ -19,6 +22,9 @@ from keystead.store.schema import tables
         (tables.keys, Key),
         (tables.versions, Version),
         (tables.aliases, Alias),
+        (tables.grants, Grant),
+        (tables.import_offers, ImportOffer),
+        (tables.key_stores, KeyStore),
         (tables.principals, Principal),
         (tables.access_keys, AccessKey),
         (tables.seal_slots, SealSlot),
