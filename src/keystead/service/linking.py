@@ -27,6 +27,7 @@ MOST_TAGS: Final = 1000
 
 _Name = Annotated[str, msgspec.Meta(max_length=64)]
 _Text = Annotated[str, msgspec.Meta(max_length=8192)]
+_TagName = Annotated[str, msgspec.Meta(max_length=128)]  # AWS KMS, "TagKeyType"
 _Policy = Annotated[str, msgspec.Meta(max_length=32_768)]
 _Number = Annotated[int, msgspec.Meta(ge=1, le=1 << 31)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
@@ -64,7 +65,7 @@ class MemberNews(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fal
     created: float  # when the replica was asked for; another one in its place has another time
     description: _Text
     policy: _Policy
-    tags: Annotated[list[tuple[_Name, _Text]], msgspec.Meta(max_length=MOST_TAGS)]
+    tags: Annotated[list[tuple[_TagName, _Text]], msgspec.Meta(max_length=MOST_TAGS)]
     members: Annotated[list[_Name], msgspec.Meta(min_length=2, max_length=100)]
     current_version: _Number
     rotated: float | None  # when that became current
