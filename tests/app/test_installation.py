@@ -28,11 +28,11 @@ from keystead.core.ports import Transaction
 from keystead.core.principal import service_arn, user_arn
 from keystead.crypto.secret import Secret
 from keystead.crypto.transfer import TransferKeys
-from keystead.service import commands as c
 from keystead.service.caller import Caller, identity_of
+from keystead.service.commands import kms as c
 from keystead.service.entry import Entry, decode, encode
 from keystead.service.linking import Peer
-from keystead.service.results import KeyDescription
+from keystead.service.results.kms import KeyDescription
 
 PASSPHRASE = "correct horse battery staple"
 SECRETS = local_secrets({"KEYSTEAD_PASSPHRASE": PASSPHRASE})

@@ -23,7 +23,8 @@ from keystead.crypto.random import system_random
 from keystead.custody.seal import LocalSecrets
 from keystead.jobs.runner import Runner
 from keystead.observe.log import Log
-from keystead.service import commands as c
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
 
 pytestmark = pytest.mark.e2e
 
@@ -68,7 +69,7 @@ class Jobs:
         self.calendar.ahead = days * DAY
         return self.runner.run_once()
 
-    def refused(self, command: c.Command, region: str) -> Exception | None:
+    def refused(self, command: Command, region: str) -> Exception | None:
         """How a command ends that the jobs ask for out of turn."""
         return self.gate.ask(self.post.jobs("job-out-of-turn", region), command).error
 

@@ -9,7 +9,7 @@ from keystead.crypto import links
 from keystead.crypto.links import Claim
 from keystead.crypto.transfer import TransferIdentity
 from keystead.fronts.links import ROWS, WINDOW_SECONDS
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from linkedpair import HERE, THERE, Arrived, Linked, Sent
 
 BODY = json.dumps({"region": THERE, "key_ids": []}).encode()

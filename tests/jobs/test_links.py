@@ -16,7 +16,7 @@ from typing_extensions import override
 from keystead.core.errors import StoreUnavailable
 from keystead.core.names import KeyReference
 from keystead.jobs.links import ANSWER_BYTES, LONGEST_PAUSE, Correspondent, NoAnswer, Post, Refused
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from keystead.service.linking import VERSIONS_AT_ONCE
 from keystead.testing.audit import TurnedClock
 from linkedpair import THERE, Linked, at

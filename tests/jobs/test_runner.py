@@ -13,10 +13,11 @@ from keystead.core.names import KeyReference
 from keystead.core.principal import service_arn
 from keystead.jobs.runner import AT_ONCE, Runner
 from keystead.observe.log import Log
-from keystead.service import commands as c
 from keystead.service.actions.keys import DAY
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
 from keystead.service.due import Due, due
-from keystead.service.results import KeyDescription
+from keystead.service.results.kms import KeyDescription
 from keystead.testing.installation import ACCOUNT, REGION, Installation
 
 JOBS = service_arn(ACCOUNT, "jobs")
@@ -46,7 +47,7 @@ class Bench:
         """What is due now."""
         return due(self.house.store, self.house.clock.now(), limit)
 
-    def ask(self, command: c.Command, region: str = REGION) -> object:
+    def ask(self, command: Command, region: str = REGION) -> object:
         """An administrator's request."""
         self._numbers += 1
         return self.gate.ask(self.house.caller(f"r-{self._numbers}", region=region), command).outcome()

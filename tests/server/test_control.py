@@ -30,9 +30,10 @@ from keystead.observe.log import Log
 from keystead.observe.metrics import Cell, Outcome, Reason, Slots, State
 from keystead.server import control
 from keystead.server.control import BODY_BYTES, Office, run
-from keystead.service import commands as c
 from keystead.service.action import Action, Mode
 from keystead.service.actions import ACTIONS
+from keystead.service.commands import Command
+from keystead.service.commands import identity as i
 from keystead.service.results import Result
 from keystead.service.workingset import NotLoaded, Wanted
 from keystead.store.memory import Memory
@@ -283,7 +284,7 @@ async def test_a_revoked_access_key_is_refused_at_once() -> None:
     alice = bench.house.user("alice", EVERYTHING)
     assert (await bench.post("ListPrincipals", who=alice)).status_code == 200
     other = bench.house.gate("w0")
-    other.ask(bench.house.caller("r"), c.SetAccessKeyStatus(alice[0], False)).outcome()
+    other.ask(bench.house.caller("r"), i.SetAccessKeyStatus(alice[0], False)).outcome()
 
     answer = await bench.post("ListPrincipals", who=alice)
     assert (answer.status_code, answer.json()["code"]) == (403, "UnknownCredentials")
@@ -421,7 +422,7 @@ async def test_a_bug_in_an_action_is_reported(monkeypatch: pytest.MonkeyPatch) -
     def broken(_command: object, _desk: object) -> Result:
         raise ValueError(SECRET_TEXT)
 
-    listing: type[c.Command] = c.ListPrincipals
+    listing: type[Command] = i.ListPrincipals
     monkeypatch.setitem(ACTIONS, listing, Action("keystead:ListPrincipals", Mode.READ, broken))
     answer = await bench.post("ListPrincipals")
 

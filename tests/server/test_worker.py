@@ -21,11 +21,14 @@ from keystead.fronts.front import Asked, Inquiry
 from keystead.observe.metrics import Cell, Outcome, Reason, Slots, State
 from keystead.server import http
 from keystead.server.worker import MOST_LOADING, MOST_TRIES, MOST_WAITING, TEND_SECONDS, UNKNOWN, Worker
-from keystead.service import commands as c
 from keystead.service.action import Action, Mode
 from keystead.service.actions import ACTIONS
+from keystead.service.commands import Command
+from keystead.service.commands import identity as i
+from keystead.service.commands import kms as c
 from keystead.service.entry import Entry
-from keystead.service.results import KeyDescription, Result
+from keystead.service.results import Result
+from keystead.service.results.kms import KeyDescription
 from keystead.store.memory import Memory
 from keystead.testing.installation import ACCOUNT, EVERYTHING, REGION, Installation
 
@@ -194,7 +197,7 @@ class Bench:
 
     # What happens elsewhere.
 
-    def elsewhere(self, command: c.Command) -> None:
+    def elsewhere(self, command: Command) -> None:
         """Another worker carries out a command."""
         self._numbers += 1
         self.other.ask(self.house.caller(f"other-{self._numbers}"), command).outcome()
@@ -443,7 +446,7 @@ async def test_a_policy_taken_away_elsewhere_counts() -> None:
     assert (await bench.ask("Encrypt", alice, KeyId=key_id, Plaintext="AAAA")).status == 200
 
     exchange = bench.send("Encrypt", alice, KeyId=key_id, Plaintext="AAAA")
-    bench.elsewhere(c.PutPrincipalPolicy("alice", ""))
+    bench.elsewhere(i.PutPrincipalPolicy("alice", ""))
     await bench.until(exchange)
 
     assert exchange.error == "AccessDeniedException"
@@ -461,7 +464,7 @@ async def test_an_access_key_disabled_elsewhere_is_not_known_any_more(operation:
 
     exchange = bench.send(operation, alice, **members)
     bench.pool.run()
-    bench.elsewhere(c.SetAccessKeyStatus(alice[0], False))
+    bench.elsewhere(i.SetAccessKeyStatus(alice[0], False))
     await bench.until(exchange)
 
     assert exchange.error == "UnrecognizedClientException"

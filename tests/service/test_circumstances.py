@@ -13,9 +13,10 @@ from keystead.core.names import KeyReference
 from keystead.core.policy import keys
 from keystead.core.policy.wildcards import Value
 from keystead.service import circumstances
-from keystead.service import commands as c
 from keystead.service.caller import Caller, identity_of
 from keystead.service.circumstances import Circumstances
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
 from keystead.service.entry import Entry
 from keystead.testing.installation import ACCOUNT, REGION
 from keystead.testing.service import ServiceBench, key_arn
@@ -38,7 +39,7 @@ REPLICA = replace(HELD, members=("us-east-1", REGION))
 
 
 def asked(
-    name: str, action: str = "kms:Encrypt", command: c.Command | None = None, **more: Any
+    name: str, action: str = "kms:Encrypt", command: Command | None = None, **more: Any
 ) -> Value | None:
     """The value of a condition key, for a request of Alice's on a Saturday morning."""
     house = ServiceBench().house

@@ -8,8 +8,9 @@ import pytest
 from keystead.core.names import KeyReference
 from keystead.core.ports import Transaction
 from keystead.core.principal import user_arn
-from keystead.service import commands as c
 from keystead.service.caller import Caller
+from keystead.service.commands import identity as i
+from keystead.service.commands import kms as c
 from keystead.testing.installation import ACCOUNT, REGION
 from keystead.testing.service import ServiceBench, key_arn
 
@@ -88,7 +89,7 @@ def test_the_policy_of_the_moment_decides(bench: ServiceBench) -> None:
     """Not the one that the caller came with."""
     key = bench.key()
     caller = alice(bench)
-    bench.do(c.PutPrincipalPolicy("alice", ""))
+    bench.do(i.PutPrincipalPolicy("alice", ""))
     assert bench.refusal(c.DisableKey(key), caller).startswith("AccessDenied")
 
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 from keystead.core.key import Key, State
 from keystead.core.names import KeyReference
 from keystead.core.principal import service_arn
-from keystead.service import commands as c
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
 from keystead.service.due import Due, due
-from keystead.service.results import KeyDescription
+from keystead.service.results.kms import KeyDescription
 from keystead.testing.installation import ACCOUNT, REGION, Installation
 
 DAY = 86_400
@@ -24,7 +25,7 @@ def test_only_what_is_due_is_found_the_longest_overdue_first() -> None:
         ids.append(made.key.id)
         key = KeyReference(made.key.id)
         house.clock.time += 1
-        command: c.Command = c.EnableKeyRotation(key, 90) if number < 3 else c.ScheduleKeyDeletion(key, 7)
+        command: Command = c.EnableKeyRotation(key, 90) if number < 3 else c.ScheduleKeyDeletion(key, 7)
         house.ask(gate, command).outcome()
     assert due(house.store, house.clock.now(), 10) == []
     house.clock.time += 8 * DAY

@@ -21,9 +21,11 @@ from keystead.core.names import KeyReference
 from keystead.core.ports import Transaction
 from keystead.core.principal import user_arn
 from keystead.service import actions, gate
-from keystead.service import commands as c
 from keystead.service.action import Action, Mode
 from keystead.service.caller import Caller
+from keystead.service.commands import Command
+from keystead.service.commands import identity as i
+from keystead.service.commands import kms as c
 from keystead.service.entry import Entry
 from keystead.service.gate import InternalError
 from keystead.service.workingset import CHANGES_AT_ONCE, NotLoaded
@@ -91,10 +93,10 @@ def intercepted() -> tuple[ServiceBench, Intercepted]:
 def buggy(monkeypatch: pytest.MonkeyPatch) -> None:
     """GenerateRandom, ListKeys and CreateKey have a bug, whose text holds what it must not."""
 
-    def run(command: c.Command, _: object) -> object:
+    def run(command: Command, _: object) -> object:
         raise ZeroDivisionError(CANARIES[0])
 
-    rows: dict[type[c.Command], Action] = {
+    rows: dict[type[Command], Action] = {
         c.GenerateRandom: Action("kms:GenerateRandom", Mode.HOT, run),
         c.ListKeys: Action("kms:ListKeys", Mode.READ, run),
         c.CreateKey: Action("kms:CreateKey", Mode.WRITE, run),
@@ -397,18 +399,18 @@ def change_key_policy(bench: ServiceBench, key: KeyReference) -> None:
 
 def change_identity_policy(bench: ServiceBench, _: KeyReference) -> None:
     """The user's own policy is taken away."""
-    bench.do(c.PutPrincipalPolicy("alice", ""))
+    bench.do(i.PutPrincipalPolicy("alice", ""))
 
 
 def delete_principal(bench: ServiceBench, _: KeyReference) -> None:
     """The user is removed."""
-    bench.do(c.DeletePrincipal("alice"))
+    bench.do(i.DeletePrincipal("alice"))
 
 
 def disable_access_key(bench: ServiceBench, _: KeyReference) -> None:
     """The access key is disabled."""
-    (access_key,) = bench.do(c.ListAccessKeys("alice")).access_keys
-    bench.do(c.SetAccessKeyStatus(access_key.id, enabled=False))
+    (access_key,) = bench.do(i.ListAccessKeys("alice")).access_keys
+    bench.do(i.SetAccessKeyStatus(access_key.id, enabled=False))
 
 
 def move_alias(bench: ServiceBench, _: KeyReference) -> None:
@@ -539,7 +541,7 @@ def test_a_read_that_is_never_true_gives_up() -> None:
 
 @pytest.mark.usefixtures("buggy")
 @pytest.mark.parametrize("command", [c.GenerateRandom(8), c.ListKeys(), c.CreateKey()])
-def test_a_bug_is_recorded_and_told_to_nobody(bench: ServiceBench, command: c.Command) -> None:
+def test_a_bug_is_recorded_and_told_to_nobody(bench: ServiceBench, command: Command) -> None:
     """The answer and the record say Internal and the kind of the exception, never its text."""
     answer = bench.answer(command)
     assert isinstance(answer.error, InternalError)
@@ -600,9 +602,9 @@ def test_a_remembered_decision_goes_with_what_it_was_made_from(bench: ServiceBen
     """After a change of either policy the next request is decided anew."""
     key = bench.key()
     bench.do(c.Encrypt(key, b"x"), "alice")
-    bench.do(c.PutPrincipalPolicy("alice", ""))
+    bench.do(i.PutPrincipalPolicy("alice", ""))
     assert bench.refusal(c.Encrypt(key, b"x"), "alice").startswith("AccessDenied")
-    bench.do(c.PutPrincipalPolicy("alice", MAY_ALL))
+    bench.do(i.PutPrincipalPolicy("alice", MAY_ALL))
     bench.do(c.Encrypt(key, b"x"), "alice")
     change_key_policy(bench, key)
     assert bench.refusal(c.Encrypt(key, b"x"), "alice").endswith(
@@ -632,15 +634,15 @@ def test_no_secret_turns_up_in_records_reprs_or_errors() -> None:
     key = bench.key(c.CreateKey(description=CANARIES[2], tags=(("name", CANARIES[4]),)))
     policy = '{"Id": "%s", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}' % CANARIES[3]  # noqa: UP031 - braces
     context = {"for": CANARIES[1]}
-    commands: list[c.Command] = [
+    commands: list[Command] = [
         c.Encrypt(key, CANARIES[0].encode(), context),
         c.GenerateDataKey(key, 32, context),
         c.GenerateRandom(32),
-        c.CreatePrincipal("carol", policy),
-        c.CreateAccessKey("carol"),
+        i.CreatePrincipal("carol", policy),
+        i.CreateAccessKey("carol"),
         c.UpdateKeyDescription(key, CANARIES[2]),
         c.TagResource(key, (("other", CANARIES[4]),)),
-        c.PutPrincipalPolicy("carol", policy),
+        i.PutPrincipalPolicy("carol", policy),
         c.PutKeyPolicy(key, CANARIES[3]),  # malformed
         c.Encrypt(key, CANARIES[0].encode(), {"for": CANARIES[1] * 1000}),
     ]

@@ -9,8 +9,8 @@ from keystead.core.errors import DataDamaged
 from keystead.core.key import Key, Version, version_binding
 from keystead.crypto.secret import Secret
 from keystead.custody.software import SoftwareCustodian
-from keystead.service import commands as c
 from keystead.service import members
+from keystead.service.commands import kms as c
 from keystead.testing.installation import ACCOUNT, REGION
 from keystead.testing.service import ServiceBench
 

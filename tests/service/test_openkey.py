@@ -5,10 +5,10 @@ import pytest
 from keystead.core import blob
 from keystead.core.errors import InvalidCiphertext
 from keystead.core.names import KeyReference
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from keystead.service.gate import Gate, Visit
 from keystead.service.openkey import OpenKey
-from keystead.service.results import KeyDescription
+from keystead.service.results.kms import KeyDescription
 from keystead.service.workingset import NotLoaded, Wanted
 from keystead.testing.installation import REGION, Installation
 

@@ -5,10 +5,10 @@ import pytest
 from keystead.core.key import State
 from keystead.core.names import KeyReference
 from keystead.core.ports import View
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from keystead.service.entry import OK, Entry, encode
 from keystead.service.recovery import INTERRUPTED, resolve, unfinished
-from keystead.service.results import KeyDescription
+from keystead.service.results.kms import KeyDescription
 from keystead.testing.installation import REGION, Installation
 
 

@@ -26,7 +26,7 @@ from keystead.core.key import Origin
 from keystead.core.names import KeyReference
 from keystead.core.spec import HMAC_BYTES, SPECS
 from keystead.crypto.importing import wrap_for
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from keystead.testing.service import ServiceBench
 
 VECTORS = Path(cryptography_vectors.__file__).parent

@@ -9,9 +9,11 @@ from keystead.core.errors import DataDamaged
 from keystead.core.key import key_ref
 from keystead.core.names import KeyReference
 from keystead.core.principal import user_arn
-from keystead.service import commands as c
 from keystead.service import workingset as w
-from keystead.service.results import Encrypted, KeyDescription
+from keystead.service.commands import Command
+from keystead.service.commands import identity as i
+from keystead.service.commands import kms as c
+from keystead.service.results.kms import Encrypted, KeyDescription
 from keystead.service.workingset import Absent, Bounded, Held, NotLoaded, Wanted, WorkingSet
 from keystead.store.memory import Memory
 from keystead.testing.installation import ACCOUNT, REGION, Installation
@@ -33,7 +35,7 @@ class Scene:
         """A working set that holds nothing yet."""
         return WorkingSet(self.house.store, self.house.custodian, keys=keys, materials=materials)
 
-    def does(self, command: c.Command) -> object:
+    def does(self, command: Command) -> object:
         """Another process carries out a command."""
         return self.house.ask(self.other, command).outcome()
 
@@ -227,8 +229,8 @@ def test_a_change_of_one_principal_leaves_the_others_alone() -> None:
     assert scene.working.credential("AKIANOBODY") is None
 
 
-@pytest.mark.parametrize("command", [lambda i: c.SetAccessKeyStatus(i, enabled=False), c.DeleteAccessKey])
-def test_a_disabled_or_deleted_access_key_is_absent(command: Callable[[str], c.Command]) -> None:
+@pytest.mark.parametrize("command", [lambda i: i.SetAccessKeyStatus(i, enabled=False), i.DeleteAccessKey])
+def test_a_disabled_or_deleted_access_key_is_absent(command: Callable[[str], Command]) -> None:
     """The credential goes with the feed."""
     scene = Scene()
     access_key_id, _ = scene.house.user("alice")
@@ -255,8 +257,8 @@ def test_a_load_that_is_out_of_date_is_not_admitted(kind: str) -> None:
         "key": (Wanted("key", key_id, region=REGION), c.DisableKey(KeyReference(key_id))),
         "version": (Wanted("version", key_id, 1, region=REGION), c.DisableKey(KeyReference(key_id))),
         "alias": (Wanted("alias", "alias/a", account=ACCOUNT, region=REGION), c.DeleteAlias("alias/a")),
-        "credential": (Wanted("access-key", access_key_id), c.PutPrincipalPolicy("alice", "")),
-        "disabled": (Wanted("access-key", access_key_id), c.PutPrincipalPolicy("alice", "")),
+        "credential": (Wanted("access-key", access_key_id), i.PutPrincipalPolicy("alice", "")),
+        "disabled": (Wanted("access-key", access_key_id), i.PutPrincipalPolicy("alice", "")),
     }[kind]
     scene.working.catch_up()
     if kind == "version":

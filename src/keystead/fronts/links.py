@@ -28,10 +28,11 @@ from keystead.crypto.keywrap import to_text
 from keystead.crypto.links import Claim
 from keystead.crypto.transfer import TransferIdentity
 from keystead.fronts.front import Asked, Inquiry
-from keystead.service import commands as c
-from keystead.service import results as r
 from keystead.service.caller import Caller, Identity
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
 from keystead.service.linking import AT_ONCE, MemberNews, MoveNews, Peer
+from keystead.service.results import Result
 
 WINDOW_SECONDS: Final = 300
 
@@ -54,7 +55,7 @@ class Row:
     """One operation: what it takes, the command that makes of it and the time, and the answer."""
 
     takes: type[MemberNews | MoveNews | _States]
-    command: Callable[[Any, int], c.Command]
+    command: Callable[[Any, int], Command]
     answer: Callable[[Any], Mapping[str, object]]
 
 
@@ -105,7 +106,7 @@ class LinkFront:
             secure=inquiry.secure,
         )
 
-        def write(result: r.Result) -> bytes:
+        def write(result: Result) -> bytes:
             answer = _encode(row.answer(result))
             signature = self._custodian.vouch(claim.answer(self._here, answer))
             return _encode({"answer": answer.decode(), "signature": to_text(signature)})

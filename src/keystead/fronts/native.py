@@ -39,11 +39,13 @@ from keystead.fronts.aws.sigv4 import Verifier
 from keystead.fronts.front import Asked, Inquiry
 from keystead.fronts.links import ROWS as LINK_ROWS
 from keystead.fronts.links import LinkFront
-from keystead.service import commands as c
-from keystead.service import results as r
 from keystead.service.caller import Caller
+from keystead.service.commands import Command
+from keystead.service.commands import identity as i
 from keystead.service.entry import Entry
 from keystead.service.gate import InternalError
+from keystead.service.results import Done
+from keystead.service.results import identity as ri
 from keystead.service.workingset import HeldCredential, WorkingSet
 
 PREFIX: Final = b"/v1/"
@@ -101,14 +103,14 @@ class Row:
     """One operation: what it takes, the command, and the answer."""
 
     takes: type[msgspec.Struct]
-    command: Callable[[Any], c.Command]
+    command: Callable[[Any], Command]
     answer: Callable[[Any], Mapping[str, object]]
 
 
-def _page(taken: _Page) -> c.Command:
+def _page(taken: _Page) -> Command:
     if not 1 <= taken.limit <= MOST_PER_PAGE:
         raise InvalidRequest(f"limit must be from 1 to {MOST_PER_PAGE}")
-    return c.ListPrincipals(taken.limit, taken.marker)
+    return i.ListPrincipals(taken.limit, taken.marker)
 
 
 MOST_PER_PAGE: Final = 1000
@@ -133,35 +135,35 @@ def _access_key(access_key: AccessKey) -> dict[str, object]:
     }
 
 
-def _done(_: r.Done) -> dict[str, object]:
+def _done(_: Done) -> dict[str, object]:
     return {}
 
 
-def _principal_page(page: r.PrincipalPage) -> dict[str, object]:
+def _principal_page(page: ri.PrincipalPage) -> dict[str, object]:
     return {"principals": [_principal(p) for p in page.principals], "marker": page.marker}
 
 
 ROWS: Final[Mapping[str, Row]] = {
     "CreatePrincipal": Row(
         _NamedWithPolicy,
-        lambda t: c.CreatePrincipal(t.name, t.policy),
+        lambda t: i.CreatePrincipal(t.name, t.policy),
         lambda result: _principal(result.principal),
     ),
-    "PutPrincipalPolicy": Row(_Policy, lambda t: c.PutPrincipalPolicy(t.name, t.policy), _done),
-    "DeletePrincipal": Row(_Named, lambda t: c.DeletePrincipal(t.name), _done),
+    "PutPrincipalPolicy": Row(_Policy, lambda t: i.PutPrincipalPolicy(t.name, t.policy), _done),
+    "DeletePrincipal": Row(_Named, lambda t: i.DeletePrincipal(t.name), _done),
     "ListPrincipals": Row(_Page, _page, _principal_page),
     "CreateAccessKey": Row(
         _Named,
-        lambda t: c.CreateAccessKey(t.name),
+        lambda t: i.CreateAccessKey(t.name),
         lambda result: {**_access_key(result.access_key), "secret_access_key": result.secret},
     ),
     "SetAccessKeyStatus": Row(
-        _AccessKeyStatus, lambda t: c.SetAccessKeyStatus(t.access_key_id, t.enabled), _done
+        _AccessKeyStatus, lambda t: i.SetAccessKeyStatus(t.access_key_id, t.enabled), _done
     ),
-    "DeleteAccessKey": Row(_AccessKeyId, lambda t: c.DeleteAccessKey(t.access_key_id), _done),
+    "DeleteAccessKey": Row(_AccessKeyId, lambda t: i.DeleteAccessKey(t.access_key_id), _done),
     "ListAccessKeys": Row(
         _Named,
-        lambda t: c.ListAccessKeys(t.name),
+        lambda t: i.ListAccessKeys(t.name),
         lambda result: {"access_keys": [_access_key(k) for k in result.access_keys]},
     ),
 }

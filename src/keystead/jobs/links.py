@@ -25,11 +25,13 @@ from keystead.crypto.keywrap import from_text
 from keystead.crypto.links import NONCE_BYTES, Claim
 from keystead.crypto.transfer import TransferIdentity
 from keystead.observe.log import Log
-from keystead.service import commands as c
 from keystead.service.caller import Caller
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
 from keystead.service.gate import Gate
 from keystead.service.linking import AT_ONCE, VERSIONS_AT_ONCE, Member
-from keystead.service.results import Result, Telling, TellingMove
+from keystead.service.results import Result
+from keystead.service.results.kms import Telling, TellingMove
 
 T = TypeVar("T")
 
@@ -267,6 +269,6 @@ class Links:
         key = KeyReference(member.key_id)
         self._ask(c.MemberTold(key, member.region, versions, told, gone), member, at)
 
-    def _ask(self, command: c.Command, member: Member, at: At[Result]) -> Result:
+    def _ask(self, command: Command, member: Member, at: At[Result]) -> Result:
         caller = self._caller(f"job-{self._random(12).hex()}", member.primary)
         return at(lambda: self._gate.ask(caller, command).outcome())

@@ -16,8 +16,9 @@ from keystead.core.errors import KeysteadError
 from keystead.core.key import Key
 from keystead.core.policy.wildcards import Value
 from keystead.core.spec import SYMMETRIC
-from keystead.service import commands as c
 from keystead.service.caller import Caller
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
 from keystead.service.entry import Entry
 
 Pairs = Sequence[tuple[str, str]]
@@ -48,7 +49,7 @@ class Circumstances:
         caller: Caller,
         entry: Entry,
         action: str,
-        command: c.Command | None = None,
+        command: Command | None = None,
         key: Key | None = None,
         alias: str = "",
         context: Mapping[str, str] | None = None,

@@ -40,7 +40,7 @@ from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
 from keystead.service.entry import Entry
 from keystead.service.quotas import Quotas
-from keystead.service.results import KeyDescription
+from keystead.service.results.kms import KeyDescription
 from keystead.service.workingset import GRANTS_OF_ONE_GRANTEE
 
 T = TypeVar("T")

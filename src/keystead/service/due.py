@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from keystead.core.names import KeyReference
 from keystead.core.ports import Store
-from keystead.service.commands import Command, DestroyKey, ExpireKeyMaterial, RotateKeyAutomatically
+from keystead.service.commands import Command
+from keystead.service.commands.kms import DestroyKey, ExpireKeyMaterial, RotateKeyAutomatically
 
 
 @dataclass(frozen=True, slots=True)

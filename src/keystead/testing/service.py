@@ -17,7 +17,8 @@ from keystead.core.names import KeyReference
 from keystead.core.principal import service_arn, user_arn
 from keystead.service.action import Mode
 from keystead.service.caller import Caller
-from keystead.service.commands import Command, CreateKey
+from keystead.service.commands import Command
+from keystead.service.commands.kms import CreateKey
 from keystead.service.entry import Entry
 from keystead.service.gate import Answer, Gate
 from keystead.service.linking import Peer

@@ -37,10 +37,10 @@ from keystead.fronts.aws.json11 import PREFIX, Json11
 from keystead.fronts.aws.operations import ROWS
 from keystead.fronts.aws.shapes import Structure
 from keystead.fronts.front import Asked
-from keystead.service import results as r
 from keystead.service.action import Mode
 from keystead.service.entry import Entry
 from keystead.service.gate import InternalError
+from keystead.service.results import kms as r
 from keystead.service.workingset import NotLoaded
 from keystead.testing.installation import ACCOUNT, REGION, Installation
 

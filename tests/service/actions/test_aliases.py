@@ -3,7 +3,7 @@
 import pytest
 
 from keystead.core.names import KeyReference
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from keystead.service.quotas import Quotas
 from keystead.testing.installation import ACCOUNT, REGION
 from keystead.testing.service import ServiceBench, key_arn

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from keystead.core.names import KeyReference
 from keystead.core.spec import SPECS
 from keystead.crypto.publickey import PublicKey
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
+from keystead.service.results import kms as r
 from keystead.testing.installation import ACCOUNT
 from keystead.testing.service import ServiceBench, key_arn
 
@@ -267,7 +268,7 @@ def test_a_pair_comes_with_its_private_half_sealed(bench: ServiceBench, spec: st
 # --- what they refuse ------------------------------------------------------------------------------------
 
 
-def uses(key: KeyReference, *, dry_run: bool = False) -> list[tuple[str, str, c.Command]]:
+def uses(key: KeyReference, *, dry_run: bool = False) -> list[tuple[str, str, Command]]:
     """One command of each action with the usage it needs."""
     return [
         ("kms:Sign", "SIGN_VERIFY", c.Sign(key, MESSAGE, "ECDSA_SHA_256", dry_run=dry_run)),

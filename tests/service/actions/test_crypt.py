@@ -6,7 +6,8 @@ import pytest
 
 from keystead.core.context import canonical, digest
 from keystead.core.names import KeyReference
-from keystead.service import commands as c
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
 from keystead.testing.installation import ACCOUNT, REGION
 from keystead.testing.service import ServiceBench, key_arn
 
@@ -39,7 +40,7 @@ def denied(action: str, resource: str) -> str:
     )
 
 
-def hot_commands(key: KeyReference) -> list[tuple[str, c.Command]]:
+def hot_commands(key: KeyReference) -> list[tuple[str, Command]]:
     """One command of each hot action that names a key."""
     return [
         ("kms:Encrypt", c.Encrypt(key, PLAINTEXT, CONTEXT)),

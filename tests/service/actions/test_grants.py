@@ -10,9 +10,11 @@ import pytest
 from keystead.core.key import State
 from keystead.core.names import KeyReference
 from keystead.core.principal import Principal, root_arn, user_arn
-from keystead.service import commands as c
+from keystead.service.commands import Command
+from keystead.service.commands import identity as i
+from keystead.service.commands import kms as c
 from keystead.service.quotas import Quotas
-from keystead.service.results import Granted
+from keystead.service.results.kms import Granted
 from keystead.testing.installation import ACCOUNT, REGION
 from keystead.testing.service import ServiceBench, key_arn
 
@@ -182,7 +184,7 @@ def test_a_denial_in_any_policy_wins(bench: ServiceBench, key: KeyReference, pol
     if policy == "key":
         deny_in_key(bench, key, ALICE, "kms:*")
     else:
-        bench.do(c.PutPrincipalPolicy("alice", allow("kms:*", effect="Deny")))
+        bench.do(i.PutPrincipalPolicy("alice", allow("kms:*", effect="Deny")))
     (grant_id,) = listed(bench, key)
     for command in (
         c.Encrypt(key, b"x"),
@@ -195,7 +197,7 @@ def test_a_denial_in_any_policy_wins(bench: ServiceBench, key: KeyReference, pol
 
 @pytest.mark.parametrize("command", [c.Encrypt, c.DescribeKey])
 def test_a_grant_to_the_account_is_for_those_whom_the_account_lets(
-    bench: ServiceBench, command: type[c.Command]
+    bench: ServiceBench, command: type[Command]
 ) -> None:
     """As a key policy that names the root does; here the key policy leaves nothing to the account."""
     only_admin = {"Effect": "Allow", "Principal": {"AWS": user_arn(ACCOUNT, "admin")}, "Action": "kms:*"}
@@ -203,7 +205,7 @@ def test_a_grant_to_the_account_is_for_those_whom_the_account_lets(
     key = bench.key(c.CreateKey(policy=policy))
     name = command.__name__
     asked = c.Encrypt(key, b"x") if command is c.Encrypt else c.DescribeKey(key)
-    bench.do(c.PutPrincipalPolicy("alice", allow(f"kms:{name}")))
+    bench.do(i.PutPrincipalPolicy("alice", allow(f"kms:{name}")))
     assert bench.refusal(asked, "alice").startswith("AccessDenied")
     made = give(bench, key, name, grantee=ROOT)
     bench.do(asked, "alice")
@@ -482,7 +484,7 @@ def test_who_may_make_grants_by_a_grant_passes_on_no_more_than_it_has(
 def test_who_may_by_policy_grants_what_it_likes(bench: ServiceBench, key: KeyReference) -> None:
     """A grant with CreateGrant beside the policy does not narrow it."""
     give(bench, key, "DescribeKey", "CreateGrant")
-    bench.do(c.PutPrincipalPolicy("alice", allow("kms:CreateGrant")))
+    bench.do(i.PutPrincipalPolicy("alice", allow("kms:CreateGrant")))
     give(bench, key, "Decrypt", who="alice", grantee=BOB)
     assert bench.records[-1].decided_by == "identity-policy"
 
@@ -676,7 +678,7 @@ def test_an_account_retires_by_whom_its_policies_let(
     key = bench.key(c.CreateKey(policy=json.dumps({"Statement": admin})))
     made = give(bench, key, *operations, **members)
     assert bench.refusal(c.RetireGrant(made.token), "bob").startswith("AccessDenied")
-    bench.do(c.PutPrincipalPolicy("bob", allow("kms:RetireGrant")))
+    bench.do(i.PutPrincipalPolicy("bob", allow("kms:RetireGrant")))
     bench.do(c.RetireGrant(made.token), "bob")
     record = bench.records[-1]
     assert (record.decided_by, record.statement) == ("grant", made.grant_id)
@@ -789,8 +791,8 @@ def test_what_was_granted_to_a_user_goes_with_it(
     bench.do(c.CreateGrant(far, ("Encrypt",), grantee=ALICE), region="us-east-1")
     kept = give(bench, key, "Decrypt", grantee=BOB, retiring=ALICE)
     assert bench.do(c.Decrypt(blob), "alice").plaintext == b"secret"
-    bench.do(c.DeletePrincipal("alice"))
+    bench.do(i.DeletePrincipal("alice"))
     assert listed(bench, key) == [kept.grant_id]
     assert bench.do(c.ListGrants(far), region="us-east-1").grants == []
-    bench.do(c.CreatePrincipal("alice"))
+    bench.do(i.CreatePrincipal("alice"))
     assert bench.refusal(c.Decrypt(blob), "alice").startswith("AccessDenied")

@@ -18,9 +18,10 @@ from keystead.core.ports import Material, Wrapped
 from keystead.core.principal import user_arn
 from keystead.crypto.secret import Secret
 from keystead.custody.software import SoftwareCustodian
-from keystead.service import commands as c
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
 from keystead.service.due import due
-from keystead.service.results import ImportParameters
+from keystead.service.results.kms import ImportParameters
 from keystead.testing.installation import ACCOUNT, EVERYTHING, REGION
 from keystead.testing.service import JOBS, ServiceBench, key_arn
 
@@ -749,7 +750,7 @@ def test_a_replica_of_a_primary_that_is_kept_elsewhere_goes_by_its_own_rows(fami
 class Interrupted(SoftwareCustodian):
     """A custodian that lets somebody else in between an import's two parts, and notes what it is told to destroy."""
 
-    def __init__(self, owner: Owner, others: Sequence[c.Command]) -> None:
+    def __init__(self, owner: Owner, others: Sequence[Command]) -> None:
         house = owner.bench.house
         super().__init__(Secret(bytes(32)), house.random)
         with house.store.view() as view:
@@ -775,7 +776,7 @@ class Interrupted(SoftwareCustodian):
         super().destroy(account, handle)
 
 
-def interrupted(owner: Owner, *others: c.Command) -> tuple[ServiceBench, Interrupted]:
+def interrupted(owner: Owner, *others: Command) -> tuple[ServiceBench, Interrupted]:
     """Another process, whose first import is interrupted."""
     custodian = Interrupted(owner, others)
     house = owner.bench.house

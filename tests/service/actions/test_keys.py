@@ -10,7 +10,8 @@ from keystead.core.errors import DataDamaged
 from keystead.core.key import TRANSITIONS, Event, State
 from keystead.core.names import KeyReference
 from keystead.core.policy import default_key_policy
-from keystead.service import commands as c
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
 from keystead.service.quotas import Quotas
 from keystead.testing.installation import ACCOUNT, REGION
 from keystead.testing.service import JOBS, ServiceBench, key_arn
@@ -54,7 +55,7 @@ def state_of(bench: ServiceBench, key: KeyReference) -> State:
     return stored.state
 
 
-def commands_by_event(key: KeyReference) -> dict[Event, list[c.Command]]:
+def commands_by_event(key: KeyReference) -> dict[Event, list[Command]]:
     """Every command about one key that goes through the table, by the event it stands for."""
     return {
         Event.USE: [c.Encrypt(key, b"x"), c.GenerateDataKey(key, 32), c.RotateKeyOnDemand(key)],

@@ -14,9 +14,9 @@ from keystead.core.keystore import Connection, KeyStore, Kind, Problem
 from keystead.core.names import KeyReference
 from keystead.crypto.random import system_random
 from keystead.custody.xks import Client, trust
-from keystead.service import commands as c
 from keystead.service.action import Later
 from keystead.service.actions import keystores
+from keystead.service.commands import kms as c
 from keystead.service.quotas import Quotas
 from keystead.service.workingset import HeldKey
 from keystead.testing.installation import ACCOUNT, REGION, Installation

@@ -10,7 +10,7 @@ import pytest
 
 from keystead.core.key import Key, Origin, Rotation, State
 from keystead.core.names import KeyReference
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from keystead.service.due import due
 from keystead.service.linking import Known, MemberNews, MoveNews, is_shadow, known
 from keystead.service.quotas import Quotas

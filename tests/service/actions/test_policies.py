@@ -3,7 +3,7 @@
 import pytest
 
 from keystead.core.policy import default_key_policy
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from keystead.testing.installation import ACCOUNT
 from keystead.testing.service import ServiceBench, key_arn
 

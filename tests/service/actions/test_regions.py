@@ -14,8 +14,8 @@ from keystead.core.key import Key, Origin, State, version_binding
 from keystead.core.names import KeyReference
 from keystead.core.policy import default_key_policy
 from keystead.core.principal import Principal
-from keystead.service import commands as c
 from keystead.service.actions.regions import AT_ONCE
+from keystead.service.commands import kms as c
 from keystead.service.due import due
 from keystead.testing.installation import ACCOUNT, EVERYTHING, REGION
 from keystead.testing.service import JOBS, ServiceBench, key_arn

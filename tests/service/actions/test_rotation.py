@@ -7,10 +7,10 @@ import pytest
 from keystead.core.errors import UnsupportedOperation
 from keystead.core.key import Key, Origin, Rotation, State, Version
 from keystead.core.names import KeyReference
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from keystead.service.due import due
 from keystead.service.quotas import Quotas
-from keystead.service.results import Decrypted
+from keystead.service.results.kms import Decrypted
 from keystead.testing.installation import REGION
 from keystead.testing.service import JOBS, ServiceBench, key_arn
 

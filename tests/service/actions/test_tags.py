@@ -2,7 +2,7 @@
 
 import pytest
 
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from keystead.service.quotas import Quotas
 from keystead.testing.service import ServiceBench, key_arn
 

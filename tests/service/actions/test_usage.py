@@ -6,9 +6,10 @@ import pytest
 
 from keystead.core.names import KeyReference
 from keystead.core.principal import user_arn
-from keystead.service import commands as c
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
 from keystead.service.entry import CRYPTOGRAPHIC
-from keystead.service.results import LastUsage
+from keystead.service.results.kms import LastUsage
 from keystead.testing.installation import ACCOUNT, REGION
 from keystead.testing.service import ServiceBench, key_arn
 
@@ -30,67 +31,67 @@ def made(bench: ServiceBench, spec: str, usage: str | None = None) -> KeyReferen
     return bench.key(c.CreateKey(spec=spec, usage=usage))
 
 
-def secret_sharing(bench: ServiceBench) -> tuple[KeyReference, c.Command]:
+def secret_sharing(bench: ServiceBench) -> tuple[KeyReference, Command]:
     """A key for key agreement, and a use of it."""
     key, peer = (made(bench, "ECC_NIST_P256", "KEY_AGREEMENT") for _ in range(2))
     return key, c.DeriveSharedSecret(key, bench.do(c.GetPublicKey(peer)).public_key)
 
 
-def encapsulating(bench: ServiceBench) -> tuple[KeyReference, c.Command]:
+def encapsulating(bench: ServiceBench) -> tuple[KeyReference, Command]:
     """A key for encapsulation, and a use of it."""
     key = made(bench, "ML_KEM_768", "ENCAPSULATE_DECAPSULATE")
     return key, c.Encapsulate(key)
 
 
-def decapsulating(bench: ServiceBench) -> tuple[KeyReference, c.Command]:
+def decapsulating(bench: ServiceBench) -> tuple[KeyReference, Command]:
     """A key for encapsulation, and a use of its private half."""
     key = made(bench, "ML_KEM_768", "ENCAPSULATE_DECAPSULATE")
     return key, c.Decapsulate(key, bench.do(c.Encapsulate(key)).ciphertext)
 
 
-def signing(bench: ServiceBench) -> tuple[KeyReference, c.Command]:
+def signing(bench: ServiceBench) -> tuple[KeyReference, Command]:
     """A signing key, and a signature."""
     key = made(bench, "ECC_NIST_P256", "SIGN_VERIFY")
     return key, c.Sign(key, b"message", "ECDSA_SHA_256")
 
 
-def verifying(bench: ServiceBench) -> tuple[KeyReference, c.Command]:
+def verifying(bench: ServiceBench) -> tuple[KeyReference, Command]:
     """A signing key, and a check of a signature."""
     key, sign = signing(bench)
     return key, c.Verify(key, b"message", bench.do(sign).signature, "ECDSA_SHA_256")
 
 
-def coding(bench: ServiceBench) -> tuple[KeyReference, c.Command]:
+def coding(bench: ServiceBench) -> tuple[KeyReference, Command]:
     """A MAC key, and a code."""
     key = made(bench, "HMAC_256", "GENERATE_VERIFY_MAC")
     return key, c.GenerateMac(key, b"message", "HMAC_SHA_256")
 
 
-def checking(bench: ServiceBench) -> tuple[KeyReference, c.Command]:
+def checking(bench: ServiceBench) -> tuple[KeyReference, Command]:
     """A MAC key, and a check of a code."""
     key, code = coding(bench)
     return key, c.VerifyMac(key, b"message", bench.do(code).mac, "HMAC_SHA_256")
 
 
 def symmetric(
-    make: Callable[[KeyReference], c.Command],
-) -> Callable[[ServiceBench], tuple[KeyReference, c.Command]]:
+    make: Callable[[KeyReference], Command],
+) -> Callable[[ServiceBench], tuple[KeyReference, Command]]:
     """A symmetric key, and a use of it."""
 
-    def use(bench: ServiceBench) -> tuple[KeyReference, c.Command]:
+    def use(bench: ServiceBench) -> tuple[KeyReference, Command]:
         key = bench.key()
         return key, make(key)
 
     return use
 
 
-def decrypting(bench: ServiceBench) -> tuple[KeyReference, c.Command]:
+def decrypting(bench: ServiceBench) -> tuple[KeyReference, Command]:
     """A symmetric key, and the opening of what it has sealed."""
     key = bench.key()
     return key, c.Decrypt(bench.do(c.Encrypt(key, b"x")).blob)
 
 
-def moving(bench: ServiceBench) -> tuple[KeyReference, c.Command]:
+def moving(bench: ServiceBench) -> tuple[KeyReference, Command]:
     """A symmetric key, and the sealing anew of what it has sealed."""
     key = bench.key()
     return key, c.ReEncrypt(bench.do(c.Encrypt(key, b"x")).blob, key)

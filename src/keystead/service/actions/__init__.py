@@ -7,7 +7,6 @@ operation, and ``keystead:...`` for our own.
 from collections.abc import Mapping
 from typing import Final
 
-from keystead.service import commands as c
 from keystead.service.action import Action, Mode
 from keystead.service.actions import (
     aliases,
@@ -25,8 +24,11 @@ from keystead.service.actions import (
     tags,
     usage,
 )
+from keystead.service.commands import Command
+from keystead.service.commands import identity as i
+from keystead.service.commands import kms as c
 
-ACTIONS: Final[Mapping[type[c.Command], Action]] = {
+ACTIONS: Final[Mapping[type[Command], Action]] = {
     c.Encrypt: Action("kms:Encrypt", Mode.HOT, crypt.encrypt),
     c.Decrypt: Action("kms:Decrypt", Mode.HOT, crypt.decrypt),
     c.ReEncrypt: Action("kms:ReEncrypt", Mode.HOT, crypt.re_encrypt),
@@ -124,12 +126,12 @@ ACTIONS: Final[Mapping[type[c.Command], Action]] = {
     c.ListRetirableGrants: Action("kms:ListRetirableGrants", Mode.READ, grants.list_retirable_grants),
     c.RevokeGrant: Action("kms:RevokeGrant", Mode.WRITE, grants.revoke_grant),
     c.RetireGrant: Action("kms:RetireGrant", Mode.WRITE, grants.retire_grant),
-    c.CreatePrincipal: Action("keystead:CreatePrincipal", Mode.WRITE, principals.create_principal),
-    c.PutPrincipalPolicy: Action("keystead:PutPrincipalPolicy", Mode.WRITE, principals.put_principal_policy),
-    c.DeletePrincipal: Action("keystead:DeletePrincipal", Mode.WRITE, principals.delete_principal),
-    c.ListPrincipals: Action("keystead:ListPrincipals", Mode.READ, principals.list_principals),
-    c.CreateAccessKey: Action("keystead:CreateAccessKey", Mode.WRITE, principals.create_access_key),
-    c.SetAccessKeyStatus: Action("keystead:SetAccessKeyStatus", Mode.WRITE, principals.set_access_key_status),
-    c.DeleteAccessKey: Action("keystead:DeleteAccessKey", Mode.WRITE, principals.delete_access_key),
-    c.ListAccessKeys: Action("keystead:ListAccessKeys", Mode.READ, principals.list_access_keys),
+    i.CreatePrincipal: Action("keystead:CreatePrincipal", Mode.WRITE, principals.create_principal),
+    i.PutPrincipalPolicy: Action("keystead:PutPrincipalPolicy", Mode.WRITE, principals.put_principal_policy),
+    i.DeletePrincipal: Action("keystead:DeletePrincipal", Mode.WRITE, principals.delete_principal),
+    i.ListPrincipals: Action("keystead:ListPrincipals", Mode.READ, principals.list_principals),
+    i.CreateAccessKey: Action("keystead:CreateAccessKey", Mode.WRITE, principals.create_access_key),
+    i.SetAccessKeyStatus: Action("keystead:SetAccessKeyStatus", Mode.WRITE, principals.set_access_key_status),
+    i.DeleteAccessKey: Action("keystead:DeleteAccessKey", Mode.WRITE, principals.delete_access_key),
+    i.ListAccessKeys: Action("keystead:ListAccessKeys", Mode.READ, principals.list_access_keys),
 }

@@ -18,9 +18,10 @@ from keystead.core.errors import (
 )
 from keystead.core.key import Alias, Event
 from keystead.core.names import KeyReference
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from keystead.service.desk import Desk
-from keystead.service.results import AliasPage, Done
+from keystead.service.results import Done
+from keystead.service.results.kms import AliasPage
 
 _NAME: Final = re.compile(r"alias/[a-zA-Z0-9/_-]{1,250}")
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, TypeVar
 from keystead.core.errors import DryRun, MacMismatch, SignatureMismatch, UnsupportedOperation
 from keystead.core.spec import ENCAPSULATE_DECAPSULATE, GENERATE_VERIFY_MAC, KEY_AGREEMENT, SIGN_VERIFY, SPECS
 from keystead.crypto import mac
-from keystead.service import commands as c
 from keystead.service.action import Later
 from keystead.service.actions.crypt import WOULD_SUCCEED
-from keystead.service.results import (
+from keystead.service.commands import kms as c
+from keystead.service.results import Result
+from keystead.service.results.kms import (
     Coded,
     Decapsulated,
     Derived,
     Encapsulated,
     PublicKey,
-    Result,
     Signed,
     Verified,
 )

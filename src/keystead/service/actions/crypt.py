@@ -15,9 +15,9 @@ from keystead.core.errors import AccessDenied, DryRun, InvalidRequest, NotFound
 from keystead.core.names import KeyReference
 from keystead.core.spec import SYMMETRIC
 from keystead.crypto import keypair
-from keystead.service import commands as c
 from keystead.service.action import Later
-from keystead.service.results import DataKey, DataKeyPair, Decrypted, Encrypted, RandomBytes, ReEncrypted
+from keystead.service.commands import kms as c
+from keystead.service.results.kms import DataKey, DataKeyPair, Decrypted, Encrypted, RandomBytes, ReEncrypted
 
 if TYPE_CHECKING:
     from keystead.service.gate import Visit

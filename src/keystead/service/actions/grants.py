@@ -27,10 +27,11 @@ from keystead.core.grant import CONTEXTUAL, Grant, operations_of
 from keystead.core.key import Event, Key, key_arn
 from keystead.core.names import KeyReference
 from keystead.core.principal import is_principal_arn, root_arn
-from keystead.service import commands as c
 from keystead.service.actions.crypt import WOULD_SUCCEED
+from keystead.service.commands import kms as c
 from keystead.service.desk import Desk, denied
-from keystead.service.results import Done, Granted, GrantPage
+from keystead.service.results import Done
+from keystead.service.results.kms import Granted, GrantPage
 
 MOST_PAIRS: Final = 8  # of an encryption context in a constraint
 GRANT_ID_BYTES: Final = 32

@@ -37,10 +37,11 @@ from keystead.core.importing import ImportOffer
 from keystead.core.key import Event, Key, Origin, Rotation, State, Version, version_binding
 from keystead.core.ports import Material, View, Wrapped
 from keystead.core.spec import SYMMETRIC
-from keystead.service import commands as c
 from keystead.service import members
+from keystead.service.commands import kms as c
 from keystead.service.desk import Desk
-from keystead.service.results import Done, Imported, ImportParameters
+from keystead.service.results import Done
+from keystead.service.results.kms import Imported, ImportParameters
 
 NEW: Final = "NEW_KEY_MATERIAL"
 EXISTING: Final = "EXISTING_KEY_MATERIAL"

@@ -9,12 +9,13 @@ from keystead.core.errors import InvalidKeyState, InvalidRequest, MalformedPolic
 from keystead.core.key import Event, Key, Origin, Rotation, State, version_binding
 from keystead.core.policy import check_denials, default_key_policy, parse_key_policy
 from keystead.core.ports import Material
-from keystead.service import commands as c
 from keystead.service import members
 from keystead.service.actions import imports, keystores
 from keystead.service.actions.tags import check_tags
+from keystead.service.commands import kms as c
 from keystead.service.desk import Desk
-from keystead.service.results import DeletionScheduled, Done, KeyDescription, KeyPage
+from keystead.service.results import Done
+from keystead.service.results.kms import DeletionScheduled, KeyDescription, KeyPage
 
 DAY: Final = 86_400.0
 WINDOW_DAYS: Final = range(7, 31)

@@ -33,9 +33,10 @@ from keystead.core.key import Origin
 from keystead.core.keystore import Connection, KeyStore, Kind, Problem, credential_binding
 from keystead.core.ports import Outside
 from keystead.core.spec import SYMMETRIC
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from keystead.service.desk import Desk
-from keystead.service.results import Done, KeyStoreCreated, KeyStorePage
+from keystead.service.results import Done
+from keystead.service.results.kms import KeyStoreCreated, KeyStorePage
 
 PUBLIC: Final = "PUBLIC_ENDPOINT"
 VPC: Final = "VPC_ENDPOINT_SERVICE"

@@ -15,9 +15,9 @@ from keystead.core.errors import AccessDenied, AlreadyExists, InvalidRequest, No
 from keystead.core.key import Event, Key, Rotation, State, Version, key_arn, version_binding
 from keystead.core.policy import check_denials, default_key_policy, parse_key_policy
 from keystead.core.ports import View
-from keystead.service import commands as c
 from keystead.service import linking, members
 from keystead.service.actions.tags import check_tags
+from keystead.service.commands import kms as c
 from keystead.service.desk import Desk
 from keystead.service.linking import (
     AT_ONCE,
@@ -29,7 +29,8 @@ from keystead.service.linking import (
     Peer,
     VersionNews,
 )
-from keystead.service.results import Acknowledged, Done, GoneMembers, Moved, Telling, TellingMove
+from keystead.service.results import Done
+from keystead.service.results.kms import Acknowledged, GoneMembers, Moved, Telling, TellingMove
 
 _KEY_ID: Final = re.compile(r"mrk-[0-9a-f]{32}")
 _ROTATIONS: Final = (Rotation.FIRST, Rotation.AUTOMATIC, Rotation.ON_DEMAND)

@@ -5,10 +5,11 @@ from dataclasses import replace
 from keystead.core.errors import MalformedPolicy
 from keystead.core.key import Event
 from keystead.core.policy import check_denials, parse_key_policy
-from keystead.service import commands as c
 from keystead.service.actions.keys import LOCKED_OUT
+from keystead.service.commands import kms as c
 from keystead.service.desk import Desk
-from keystead.service.results import Done, Policy
+from keystead.service.results import Done
+from keystead.service.results.kms import Policy
 
 
 def get_key_policy(command: c.GetKeyPolicy, desk: Desk) -> Policy:

@@ -13,21 +13,16 @@ from keystead.core.errors import AlreadyExists, InvalidRequest, LimitExceeded, N
 from keystead.core.policy import check_denials, parse_identity_policy
 from keystead.core.ports import Random
 from keystead.core.principal import AccessKey, Principal, secret_binding, user_arn
-from keystead.service import commands as c
+from keystead.service.commands import identity as i
 from keystead.service.desk import Desk
-from keystead.service.results import (
-    AccessKeyList,
-    Done,
-    NewAccessKey,
-    PrincipalDescription,
-    PrincipalPage,
-)
+from keystead.service.results import Done
+from keystead.service.results.identity import AccessKeyList, NewAccessKey, PrincipalDescription, PrincipalPage
 
 AT_ONCE: Final = 1000
 _NAME: Final = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 
 
-def create_principal(command: c.CreatePrincipal, desk: Desk) -> PrincipalDescription:
+def create_principal(command: i.CreatePrincipal, desk: Desk) -> PrincipalDescription:
     """Make a user."""
     if not _NAME.fullmatch(command.name):
         raise InvalidRequest("A user's name is 1 to 64 letters, digits and the characters + = , . @ _ -")
@@ -42,7 +37,7 @@ def create_principal(command: c.CreatePrincipal, desk: Desk) -> PrincipalDescrip
     return PrincipalDescription(principal)
 
 
-def put_principal_policy(command: c.PutPrincipalPolicy, desk: Desk) -> Done:
+def put_principal_policy(command: i.PutPrincipalPolicy, desk: Desk) -> Done:
     """Replace a user's identity policy; in force when it returns."""
     arn = _allowed(desk, "keystead:PutPrincipalPolicy", command.name)
     check_denials(parse_identity_policy(command.policy))
@@ -50,7 +45,7 @@ def put_principal_policy(command: c.PutPrincipalPolicy, desk: Desk) -> Done:
     return Done()
 
 
-def delete_principal(command: c.DeletePrincipal, desk: Desk) -> Done:
+def delete_principal(command: i.DeletePrincipal, desk: Desk) -> Done:
     """Remove a user, its access keys and what it was granted; in force when it returns."""
     arn = _allowed(desk, "keystead:DeletePrincipal", command.name)
     if arn == desk.caller.identity.arn:
@@ -64,7 +59,7 @@ def delete_principal(command: c.DeletePrincipal, desk: Desk) -> Done:
     return Done()
 
 
-def list_principals(command: c.ListPrincipals, desk: Desk) -> PrincipalPage:
+def list_principals(command: i.ListPrincipals, desk: Desk) -> PrincipalPage:
     """The account's principals in the order of their ARNs."""
     desk.allow("keystead:ListPrincipals")
     principals, marker = desk.page(
@@ -77,7 +72,7 @@ def list_principals(command: c.ListPrincipals, desk: Desk) -> PrincipalPage:
     return PrincipalPage(principals, marker)
 
 
-def create_access_key(command: c.CreateAccessKey, desk: Desk) -> NewAccessKey:
+def create_access_key(command: i.CreateAccessKey, desk: Desk) -> NewAccessKey:
     """A new access key; its secret is in the answer and nowhere else in the clear."""
     arn = _allowed(desk, "keystead:CreateAccessKey", command.name)
     _existing(desk, arn)
@@ -101,21 +96,21 @@ def new_credentials(random: Random) -> tuple[str, str]:
     return "AKIA" + b32encode(random(10)).decode(), b64encode(random(30)).decode()
 
 
-def set_access_key_status(command: c.SetAccessKeyStatus, desk: Desk) -> Done:
+def set_access_key_status(command: i.SetAccessKeyStatus, desk: Desk) -> Done:
     """Enable or disable an access key; in force when it returns."""
     access_key = _access_key(desk, "keystead:SetAccessKeyStatus", command.access_key_id)
     desk.tx.put_access_key(replace(access_key, enabled=command.enabled))
     return Done()
 
 
-def delete_access_key(command: c.DeleteAccessKey, desk: Desk) -> Done:
+def delete_access_key(command: i.DeleteAccessKey, desk: Desk) -> Done:
     """Remove an access key; in force when it returns."""
     access_key = _access_key(desk, "keystead:DeleteAccessKey", command.access_key_id)
     desk.tx.delete_access_key(access_key.id)
     return Done()
 
 
-def list_access_keys(command: c.ListAccessKeys, desk: Desk) -> AccessKeyList:
+def list_access_keys(command: i.ListAccessKeys, desk: Desk) -> AccessKeyList:
     """A user's access keys, without their secrets."""
     arn = _allowed(desk, "keystead:ListAccessKeys", command.name)
     _existing(desk, arn)

@@ -12,12 +12,13 @@ from keystead.core.errors import AlreadyExists, InvalidRequest, MalformedPolicy,
 from keystead.core.key import Event, Key, Origin, Rotation, State, Version
 from keystead.core.policy import check_denials, default_key_policy, parse_key_policy
 from keystead.core.ports import View
-from keystead.service import commands as c
 from keystead.service import linking, members
 from keystead.service.actions.keys import LOCKED_OUT
 from keystead.service.actions.tags import check_tags
+from keystead.service.commands import kms as c
 from keystead.service.desk import Desk, unknown_key
-from keystead.service.results import Done, KeyDescription, Replica
+from keystead.service.results import Done
+from keystead.service.results.kms import KeyDescription, Replica
 
 AT_ONCE: Final = 100
 

@@ -19,12 +19,13 @@ from keystead.core.errors import (
 )
 from keystead.core.key import Event, Key, Origin, Rotation, State, Version
 from keystead.core.spec import SYMMETRIC
-from keystead.service import commands as c
 from keystead.service import members
 from keystead.service.actions import imports
 from keystead.service.actions.keys import DAY
+from keystead.service.commands import kms as c
 from keystead.service.desk import Desk
-from keystead.service.results import Done, Rotated, RotationPage, RotationStatus
+from keystead.service.results import Done
+from keystead.service.results.kms import Rotated, RotationPage, RotationStatus
 
 PERIOD_DAYS: Final = range(90, 2561)
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from keystead.core.errors import InvalidTag
 from keystead.core.key import Event
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from keystead.service.desk import Desk
-from keystead.service.results import Done, TagPage
+from keystead.service.results import Done
+from keystead.service.results.kms import TagPage
 
 
 def tag_resource(command: c.TagResource, desk: Desk) -> Done:

@@ -1,9 +1,9 @@
 """When a key was last used, by the audit."""
 
 from keystead.core.key import Event
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from keystead.service.desk import Desk
-from keystead.service.results import LastUsage
+from keystead.service.results.kms import LastUsage
 
 
 def get_key_last_usage(command: c.GetKeyLastUsage, desk: Desk) -> LastUsage:

@@ -12,7 +12,8 @@ from keystead.core.names import KeyReference
 from keystead.core.principal import root_arn, user_arn
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations import ROWS
-from keystead.service import results as r
+from keystead.service.results import Done
+from keystead.service.results import kms as r
 
 KEY_ID = "12345678-1234-1234-1234-123456789012"
 ARN = f"arn:aws:kms:eu-central-1:111122223333:key/{KEY_ID}"
@@ -161,7 +162,7 @@ def test_what_is_made_and_what_is_ended() -> None:
     made = json.loads(ROWS["CreateGrant"].write(r.Granted(GRANT.id, "token")))
     assert made == {"GrantId": GRANT.id, "GrantToken": "token"}
     for operation in ("RevokeGrant", "RetireGrant"):
-        assert ROWS[operation].write(r.Done()) == b""
+        assert ROWS[operation].write(Done()) == b""
 
 
 @pytest.mark.parametrize("operation", ["ListGrants", "ListRetirableGrants"])

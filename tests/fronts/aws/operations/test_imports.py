@@ -11,8 +11,8 @@ from keystead.core.key import Key, Origin, State
 from keystead.core.names import KeyReference
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations import ROWS
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import kms as c
+from keystead.service.results import kms as r
 
 KEY_ID = "12345678-1234-1234-1234-123456789012"
 CONTRADICTION = (

@@ -7,8 +7,8 @@ from typing import Any
 from keystead.core.key import Key, Origin, Rotation, State, Version
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations import ROWS
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import kms as c
+from keystead.service.results import kms as r
 
 KEY_ID = "12345678-1234-1234-1234-123456789012"
 ARN = f"arn:aws:kms:eu-central-1:111122223333:key/{KEY_ID}"

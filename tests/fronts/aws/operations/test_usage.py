@@ -8,9 +8,9 @@ from keystead.core.key import Key, State
 from keystead.core.ports import Use
 from keystead.fronts.aws.operations.usage import ROWS
 from keystead.fronts.aws.shapes import Structure
-from keystead.service import commands as c
+from keystead.service.commands import kms as c
 from keystead.service.entry import event_id
-from keystead.service.results import LastUsage
+from keystead.service.results.kms import LastUsage
 
 ROW = ROWS["GetKeyLastUsage"]
 KEY = Key(

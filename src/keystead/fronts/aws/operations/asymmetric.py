@@ -6,11 +6,12 @@ from typing import Any, Final
 from keystead.core.spec import algorithms
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations.forms import Row, encode, key, no_recipient, tokens
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
+from keystead.service.results import kms as r
 
 
-def _sign(taken: model.SignRequest) -> c.Command:
+def _sign(taken: model.SignRequest) -> Command:
     return c.Sign(
         key(taken.KeyId),
         taken.Message or b"",
@@ -21,7 +22,7 @@ def _sign(taken: model.SignRequest) -> c.Command:
     )
 
 
-def _verify(taken: model.VerifyRequest) -> c.Command:
+def _verify(taken: model.VerifyRequest) -> Command:
     return c.Verify(
         key(taken.KeyId),
         taken.Message or b"",
@@ -33,13 +34,13 @@ def _verify(taken: model.VerifyRequest) -> c.Command:
     )
 
 
-def _generate_mac(taken: model.GenerateMacRequest) -> c.Command:
+def _generate_mac(taken: model.GenerateMacRequest) -> Command:
     return c.GenerateMac(
         key(taken.KeyId), taken.Message or b"", taken.MacAlgorithm or "", taken.DryRun or False, tokens(taken)
     )
 
 
-def _verify_mac(taken: model.VerifyMacRequest) -> c.Command:
+def _verify_mac(taken: model.VerifyMacRequest) -> Command:
     return c.VerifyMac(
         key(taken.KeyId),
         taken.Message or b"",
@@ -50,7 +51,7 @@ def _verify_mac(taken: model.VerifyMacRequest) -> c.Command:
     )
 
 
-def _derive(taken: model.DeriveSharedSecretRequest) -> c.Command:
+def _derive(taken: model.DeriveSharedSecretRequest) -> Command:
     no_recipient(taken)
     return c.DeriveSharedSecret(
         key(taken.KeyId),
@@ -61,13 +62,13 @@ def _derive(taken: model.DeriveSharedSecretRequest) -> c.Command:
     )
 
 
-def _encapsulate(taken: model.EncapsulateRequest) -> c.Command:
+def _encapsulate(taken: model.EncapsulateRequest) -> Command:
     return c.Encapsulate(
         key(taken.KeyId), taken.EncapsulationAlgorithm or "", taken.DryRun or False, tokens(taken)
     )
 
 
-def _decapsulate(taken: model.DecapsulateRequest) -> c.Command:
+def _decapsulate(taken: model.DecapsulateRequest) -> Command:
     return c.Decapsulate(
         key(taken.KeyId),
         taken.SharedSecretCiphertextBlob or b"",

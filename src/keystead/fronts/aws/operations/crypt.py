@@ -8,11 +8,12 @@ from keystead.core.errors import InvalidRequest, UnsupportedOperation
 from keystead.core.spec import DATA_KEY_BYTES, SPECS, SYMMETRIC
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations.forms import Row, encode, key, no_recipient, optional_key, tokens
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
+from keystead.service.results import kms as r
 
 
-def _encrypt(taken: model.EncryptRequest) -> c.Command:
+def _encrypt(taken: model.EncryptRequest) -> Command:
     return c.Encrypt(
         key(taken.KeyId),
         taken.Plaintext or b"",
@@ -23,7 +24,7 @@ def _encrypt(taken: model.EncryptRequest) -> c.Command:
     )
 
 
-def _decrypt(taken: model.DecryptRequest) -> c.Command:
+def _decrypt(taken: model.DecryptRequest) -> Command:
     no_recipient(taken)
     _blob_needed(taken, taken.CiphertextBlob)
     return c.Decrypt(
@@ -36,7 +37,7 @@ def _decrypt(taken: model.DecryptRequest) -> c.Command:
     )
 
 
-def _re_encrypt(taken: model.ReEncryptRequest) -> c.Command:
+def _re_encrypt(taken: model.ReEncryptRequest) -> Command:
     _blob_needed(taken, taken.CiphertextBlob)
     return c.ReEncrypt(
         taken.CiphertextBlob,
@@ -67,20 +68,20 @@ def _length(taken: Any) -> int:  # noqa: ANN401 - two of the model's structures
     return length
 
 
-def _data_key(taken: model.GenerateDataKeyRequest) -> c.Command:
+def _data_key(taken: model.GenerateDataKeyRequest) -> Command:
     no_recipient(taken)
     return c.GenerateDataKey(
         key(taken.KeyId), _length(taken), taken.EncryptionContext, taken.DryRun or False, tokens(taken)
     )
 
 
-def _data_key_without_plaintext(taken: model.GenerateDataKeyWithoutPlaintextRequest) -> c.Command:
+def _data_key_without_plaintext(taken: model.GenerateDataKeyWithoutPlaintextRequest) -> Command:
     return c.GenerateDataKeyWithoutPlaintext(
         key(taken.KeyId), _length(taken), taken.EncryptionContext, taken.DryRun or False, tokens(taken)
     )
 
 
-def _random(taken: model.GenerateRandomRequest) -> c.Command:
+def _random(taken: model.GenerateRandomRequest) -> Command:
     no_recipient(taken)
     if taken.CustomKeyStoreId is not None:
         raise UnsupportedOperation(
@@ -91,14 +92,14 @@ def _random(taken: model.GenerateRandomRequest) -> c.Command:
     return c.GenerateRandom(taken.NumberOfBytes)
 
 
-def _pair(taken: model.GenerateDataKeyPairRequest) -> c.Command:
+def _pair(taken: model.GenerateDataKeyPairRequest) -> Command:
     no_recipient(taken)
     return c.GenerateDataKeyPair(
         key(taken.KeyId), _pair_spec(taken), taken.EncryptionContext, taken.DryRun or False, tokens(taken)
     )
 
 
-def _pair_without_plaintext(taken: model.GenerateDataKeyPairWithoutPlaintextRequest) -> c.Command:
+def _pair_without_plaintext(taken: model.GenerateDataKeyPairWithoutPlaintextRequest) -> Command:
     return c.GenerateDataKeyPairWithoutPlaintext(
         key(taken.KeyId), _pair_spec(taken), taken.EncryptionContext, taken.DryRun or False, tokens(taken)
     )

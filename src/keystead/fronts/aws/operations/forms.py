@@ -12,8 +12,9 @@ from keystead.core.keystore import Connection
 from keystead.core.names import KeyReference
 from keystead.core.spec import SYMMETRIC, algorithms
 from keystead.fronts.aws import model, names
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import Command
+from keystead.service.results import Result
+from keystead.service.results import kms as r
 
 Write = Callable[[Any], bytes]
 
@@ -22,7 +23,7 @@ Write = Callable[[Any], bytes]
 class Row:
     """One operation: its input to a command, and its result to an answer."""
 
-    command: Callable[[Any], c.Command]
+    command: Callable[[Any], Command]
     write: Write
 
 
@@ -75,7 +76,7 @@ def page(limit: int | None, default: int, most: int) -> int:
 # --- answers ---------------------------------------------------------------------------------------------
 
 
-def done(_: r.Result) -> bytes:
+def done(_: Result) -> bytes:
     """An operation without output: an empty body, as AWS sends."""
     return b""
 

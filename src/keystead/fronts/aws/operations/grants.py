@@ -7,11 +7,12 @@ from keystead.core.errors import InvalidRequest
 from keystead.core.grant import Grant
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations.forms import Row, done, encode, key, optional_key, page, tokens
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
+from keystead.service.results import kms as r
 
 
-def _create(taken: model.CreateGrantRequest) -> c.Command:
+def _create(taken: model.CreateGrantRequest) -> Command:
     constraints = taken.Constraints or model.GrantConstraints()
     return c.CreateGrant(
         key=key(taken.KeyId),
@@ -29,7 +30,7 @@ def _create(taken: model.CreateGrantRequest) -> c.Command:
     )
 
 
-def _list(taken: model.ListGrantsRequest) -> c.Command:
+def _list(taken: model.ListGrantsRequest) -> Command:
     if taken.GranteePrincipal and taken.GranteeServicePrincipal:
         raise InvalidRequest("Only one of GranteePrincipal and GranteeServicePrincipal may be given.")
     return c.ListGrants(
@@ -42,7 +43,7 @@ def _list(taken: model.ListGrantsRequest) -> c.Command:
     )
 
 
-def _list_retirable(taken: model.ListRetirableGrantsRequest) -> c.Command:
+def _list_retirable(taken: model.ListRetirableGrantsRequest) -> Command:
     if taken.RetiringPrincipal and taken.RetiringServicePrincipal:
         raise InvalidRequest("Only one of RetiringPrincipal and RetiringServicePrincipal may be given.")
     return c.ListRetirableGrants(
@@ -53,7 +54,7 @@ def _list_retirable(taken: model.ListRetirableGrantsRequest) -> c.Command:
     )
 
 
-def _retire(taken: model.RetireGrantRequest) -> c.Command:
+def _retire(taken: model.RetireGrantRequest) -> Command:
     return c.RetireGrant(
         taken.GrantToken or "", optional_key(taken.KeyId), taken.GrantId or "", taken.DryRun or False
     )

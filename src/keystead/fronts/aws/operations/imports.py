@@ -7,11 +7,12 @@ from keystead.core.errors import InvalidRequest
 from keystead.core.spec import SYMMETRIC
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations.forms import Row, encode, key
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
+from keystead.service.results import kms as r
 
 
-def _import(taken: model.ImportKeyMaterialRequest) -> c.Command:
+def _import(taken: model.ImportKeyMaterialRequest) -> Command:
     expires = taken.ExpirationModel != "KEY_MATERIAL_DOES_NOT_EXPIRE"  # and so it does unless that is said
     if expires and taken.ValidTo is None:
         raise InvalidRequest("A validTo date must be set if the ExpirationModel is KEY_MATERIAL_EXPIRES")

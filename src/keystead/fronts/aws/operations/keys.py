@@ -7,11 +7,12 @@ from keystead.core.errors import InvalidRequest, UnsupportedOperation
 from keystead.core.key import Origin
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations.forms import Row, done, encode, key, metadata, page, tags, tokens
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
+from keystead.service.results import kms as r
 
 
-def _create_key(taken: model.CreateKeyRequest) -> c.Command:
+def _create_key(taken: model.CreateKeyRequest) -> Command:
     spec = taken.KeySpec or taken.CustomerMasterKeySpec or "SYMMETRIC_DEFAULT"
     if taken.KeySpec and taken.CustomerMasterKeySpec and taken.KeySpec != taken.CustomerMasterKeySpec:
         raise InvalidRequest("You cannot specify KeySpec and CustomerMasterKeySpec in the same request.")
@@ -29,7 +30,7 @@ def _create_key(taken: model.CreateKeyRequest) -> c.Command:
     )
 
 
-def _list_keys(taken: model.ListKeysRequest) -> c.Command:
+def _list_keys(taken: model.ListKeysRequest) -> Command:
     if taken.ResourceOwners is not None and "SELF" not in taken.ResourceOwners:
         raise UnsupportedOperation("Keys of other accounts are not shared in this version of Keystead.")
     return c.ListKeys(page(taken.Limit, 100, 1000), taken.Marker or "")

@@ -6,11 +6,13 @@ from typing import Final
 from keystead.core.keystore import KeyStore, Kind
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations.forms import Row, encode, page
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
+from keystead.service.results import Result
+from keystead.service.results import kms as r
 
 
-def _create(taken: model.CreateCustomKeyStoreRequest) -> c.Command:
+def _create(taken: model.CreateCustomKeyStoreRequest) -> Command:
     access_key_id, secret = _credential(taken.XksProxyAuthenticationCredential)
     return c.CreateCustomKeyStore(
         name=taken.CustomKeyStoreName or "",
@@ -28,7 +30,7 @@ def _create(taken: model.CreateCustomKeyStoreRequest) -> c.Command:
     )
 
 
-def _update(taken: model.UpdateCustomKeyStoreRequest) -> c.Command:
+def _update(taken: model.UpdateCustomKeyStoreRequest) -> Command:
     access_key_id, secret = _credential(taken.XksProxyAuthenticationCredential)
     return c.UpdateCustomKeyStore(
         key_store_id=taken.CustomKeyStoreId or "",
@@ -51,7 +53,7 @@ def _credential(taken: model.XksProxyAuthenticationCredentialType | None) -> tup
     return taken.AccessKeyId or "", taken.RawSecretAccessKey or ""
 
 
-def _describe(taken: model.DescribeCustomKeyStoresRequest) -> c.Command:
+def _describe(taken: model.DescribeCustomKeyStoresRequest) -> Command:
     return c.DescribeCustomKeyStores(
         taken.CustomKeyStoreId or "",
         taken.CustomKeyStoreName or "",
@@ -64,7 +66,7 @@ def _created(result: r.KeyStoreCreated) -> bytes:
     return encode(model.CreateCustomKeyStoreResponse(CustomKeyStoreId=result.key_store_id))
 
 
-def _nothing(_: r.Result) -> bytes:
+def _nothing(_: Result) -> bytes:
     return b"{}"
 
 

@@ -6,8 +6,10 @@ from typing import Final
 from keystead.core.errors import NotFound
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations.forms import Row, done, encode, key
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
+from keystead.service.results import Result
+from keystead.service.results import kms as r
 
 
 def _policy_name(name: str | None) -> None:
@@ -15,12 +17,12 @@ def _policy_name(name: str | None) -> None:
         raise NotFound("No such policy exists")
 
 
-def _get_policy(taken: model.GetKeyPolicyRequest) -> c.Command:
+def _get_policy(taken: model.GetKeyPolicyRequest) -> Command:
     _policy_name(taken.PolicyName)
     return c.GetKeyPolicy(key(taken.KeyId))
 
 
-def _put_policy(taken: model.PutKeyPolicyRequest) -> c.Command:
+def _put_policy(taken: model.PutKeyPolicyRequest) -> Command:
     _policy_name(taken.PolicyName)
     return c.PutKeyPolicy(key(taken.KeyId), taken.Policy or "", taken.BypassPolicyLockoutSafetyCheck or False)
 
@@ -29,7 +31,7 @@ def _policy(result: r.Policy) -> bytes:
     return encode(model.GetKeyPolicyResponse(Policy=result.text, PolicyName="default"))
 
 
-def _policies(_: r.Result) -> bytes:
+def _policies(_: Result) -> bytes:
     return encode(model.ListKeyPoliciesResponse(PolicyNames=["default"], Truncated=False))
 
 

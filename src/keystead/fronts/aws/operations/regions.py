@@ -5,11 +5,12 @@ from typing import Final
 
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations.forms import Row, done, encode, key, metadata, tags
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
+from keystead.service.results import kms as r
 
 
-def _replicate(taken: model.ReplicateKeyRequest) -> c.Command:
+def _replicate(taken: model.ReplicateKeyRequest) -> Command:
     return c.ReplicateKey(
         key(taken.KeyId),
         taken.ReplicaRegion or "",

@@ -6,11 +6,12 @@ from typing import Final
 from keystead.core.key import Origin, Rotation, State, Version
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations.forms import Row, done, encode, expiration_model, key, page
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import Command
+from keystead.service.commands import kms as c
+from keystead.service.results import kms as r
 
 
-def _list_rotations(taken: model.ListKeyRotationsRequest) -> c.Command:
+def _list_rotations(taken: model.ListKeyRotationsRequest) -> Command:
     return c.ListKeyRotations(
         key(taken.KeyId),
         taken.IncludeKeyMaterial == "ALL_KEY_MATERIAL",

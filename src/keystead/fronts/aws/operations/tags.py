@@ -5,8 +5,8 @@ from typing import Final
 
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations.forms import Row, done, encode, key, page, tags
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import kms as c
+from keystead.service.results import kms as r
 
 
 def _tag_list(result: r.TagPage) -> bytes:

@@ -5,9 +5,9 @@ from typing import Final
 
 from keystead.fronts.aws import model
 from keystead.fronts.aws.operations.forms import Row, encode, key
-from keystead.service import commands as c
-from keystead.service import results as r
+from keystead.service.commands import kms as c
 from keystead.service.entry import event_id
+from keystead.service.results import kms as r
 
 
 def _last_usage(result: r.LastUsage) -> bytes:

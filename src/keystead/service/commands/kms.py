@@ -1,37 +1,15 @@
-"""What can be asked: one frozen value per operation, already parsed and within its limits.
-
-Fronts translate their protocol into these; the gate runs the action of that type. A command holds
-plaintext at times, so it never appears in a log, an error or the audit (`repr` is empty).
-"""
+"""AWS KMS's operations, and those that jobs and linked servers add to them."""
 
 from collections.abc import Mapping
 
-import msgspec
 from typing_extensions import override
 
 from keystead.core.key import Origin
 from keystead.core.keystore import Kind
 from keystead.core.names import KeyReference
 from keystead.core.spec import SYMMETRIC
+from keystead.service.commands import Command
 from keystead.service.linking import MemberNews, MoveNews
-
-
-class Command(msgspec.Struct, frozen=True, gc=False):
-    """Something asked of the gate."""
-
-    @override
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"
-
-    @property
-    def about(self) -> str:
-        """What it is about, as the caller named it: all that an intent can say, before anything is looked up."""
-        key: KeyReference | None = getattr(self, "key", None)
-        names = [
-            getattr(self, member, "") for member in ("name", "access_key_id", "grant_id", "key_store_id")
-        ]
-        return " ".join(filter(None, [key.name if key is not None else "", *names]))
-
 
 Context = Mapping[str, str]
 Tokens = tuple[str, ...]
@@ -644,58 +622,3 @@ class ListKeyPolicies(Command, frozen=True, gc=False):
     """The names of a key's policies: always ``default``."""
 
     key: KeyReference
-
-
-# Principals (Keystead's own).
-
-
-class CreatePrincipal(Command, frozen=True, gc=False):
-    """Make a user; ``policy`` is its identity policy, empty for none."""
-
-    name: str
-    policy: str = ""
-
-
-class PutPrincipalPolicy(Command, frozen=True, gc=False):
-    """Replace a user's identity policy; empty removes it."""
-
-    name: str
-    policy: str
-
-
-class DeletePrincipal(Command, frozen=True, gc=False):
-    """Remove a user and its access keys; in force when it returns."""
-
-    name: str
-
-
-class ListPrincipals(Command, frozen=True, gc=False):
-    """The account's users."""
-
-    limit: int = 100
-    marker: str = ""
-
-
-class CreateAccessKey(Command, frozen=True, gc=False):
-    """A new access key for a user; its secret is given out once."""
-
-    name: str
-
-
-class SetAccessKeyStatus(Command, frozen=True, gc=False):
-    """Enable or disable an access key."""
-
-    access_key_id: str
-    enabled: bool
-
-
-class DeleteAccessKey(Command, frozen=True, gc=False):
-    """Remove an access key."""
-
-    access_key_id: str
-
-
-class ListAccessKeys(Command, frozen=True, gc=False):
-    """A user's access keys, without their secrets."""
-
-    name: str

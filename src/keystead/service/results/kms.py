@@ -1,30 +1,12 @@
-"""What actions give back; fronts write it in their protocol's form.
-
-Results may hold plaintext, so like commands they have no `repr`.
-"""
-
-import msgspec
-from typing_extensions import override
+"""What AWS KMS's operations give back, and those that jobs and linked servers add to them."""
 
 from keystead.core.grant import Grant
 from keystead.core.key import Alias, Key, Origin, Rotation, Version
 from keystead.core.keystore import KeyStore
 from keystead.core.ports import Use
-from keystead.core.principal import AccessKey, Principal
 from keystead.core.spec import SYMMETRIC
 from keystead.service.linking import MemberNews, MoveNews
-
-
-class Result(msgspec.Struct, gc=False):
-    """What an action gives back."""
-
-    @override
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"
-
-
-class Done(Result, gc=False):
-    """It happened, and there is nothing to say about it."""
+from keystead.service.results import Result
 
 
 class Encrypted(Result, gc=False):
@@ -273,32 +255,6 @@ class Policy(Result):
     """A policy's text."""
 
     text: str
-
-
-class PrincipalPage(Result):
-    """Some principals."""
-
-    principals: list[Principal]
-    marker: str
-
-
-class PrincipalDescription(Result):
-    """One principal."""
-
-    principal: Principal
-
-
-class NewAccessKey(Result):
-    """An access key with its secret, which is given out this once."""
-
-    access_key: AccessKey
-    secret: str
-
-
-class AccessKeyList(Result):
-    """A principal's access keys."""
-
-    access_keys: list[AccessKey]
 
 
 class Acknowledged(Result, gc=False):
