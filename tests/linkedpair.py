@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, TypeVar
 from keystead.core.errors import KeysteadError
 from keystead.core.principal import Principal, service_arn
 from keystead.fronts.links import POLICY, LinkFront
-from keystead.fronts.native import Native
+from keystead.fronts.native.front import Native
 from keystead.jobs.links import Correspondent, Links, Neighbour, NoAnswer
 from keystead.observe.log import Log
 from keystead.service.linking import Peer, made, moving, untold

@@ -12,7 +12,7 @@ import pytest
 from keystead.core import errors
 from keystead.fronts.aws.model import OPERATIONS
 from keystead.fronts.aws.operations import ROWS as AWS_ROWS
-from keystead.fronts.native import ROWS, STATUS
+from keystead.fronts.native.front import ROWS, STATUS
 from keystead.testing.installation import Installation
 
 EXAMPLE_ID = "AKIAIOSFODNN7EXAMPLE"

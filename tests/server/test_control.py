@@ -24,7 +24,7 @@ from keystead.core.errors import StoreUnavailable
 from keystead.crypto.secret import Secret
 from keystead.crypto.sigv4 import Credential, sign
 from keystead.fronts.front import Asked, Inquiry
-from keystead.fronts.native import ROWS, Native
+from keystead.fronts.native.front import ROWS, Native
 from keystead.jobs.runner import Runner
 from keystead.observe.log import Log
 from keystead.observe.metrics import Cell, Outcome, Reason, Slots, State

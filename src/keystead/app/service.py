@@ -29,8 +29,8 @@ from keystead.fronts.aws.json11 import Json11
 from keystead.fronts.aws.operations import ROWS
 from keystead.fronts.links import ROWS as LINK_ROWS
 from keystead.fronts.links import LinkFront
-from keystead.fronts.native import ROWS as NATIVE_ROWS
-from keystead.fronts.native import Native
+from keystead.fronts.native.front import ROWS as NATIVE_ROWS
+from keystead.fronts.native.front import Native
 from keystead.jobs.links import Links
 from keystead.jobs.runner import Runner
 from keystead.observe.log import Log

@@ -11,10 +11,9 @@ It is signed with SigV4 like AWS's, for the service name ``keystead``. Answers a
 large); the code is stable and ``help`` is where it is explained.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Final
 
 import msgspec
 
@@ -30,7 +29,6 @@ from keystead.core.errors import (
     TooLarge,
 )
 from keystead.core.ports import Clock
-from keystead.core.principal import AccessKey, Principal
 from keystead.crypto.links import SCHEME
 from keystead.crypto.secret import Secret
 from keystead.crypto.sigv4 import Credential
@@ -39,13 +37,11 @@ from keystead.fronts.aws.sigv4 import Verifier
 from keystead.fronts.front import Asked, Inquiry
 from keystead.fronts.links import ROWS as LINK_ROWS
 from keystead.fronts.links import LinkFront
+from keystead.fronts.native.principals import ROWS as PRINCIPALS
+from keystead.fronts.native.row import Row
 from keystead.service.caller import Caller
-from keystead.service.commands import Command
-from keystead.service.commands import identity as i
 from keystead.service.entry import Entry
 from keystead.service.gate import InternalError
-from keystead.service.results import Done
-from keystead.service.results import identity as ri
 from keystead.service.workingset import HeldCredential, WorkingSet
 
 PREFIX: Final = b"/v1/"
@@ -65,110 +61,9 @@ OUT_OF_ORDER: Final = "Something is out of order on the server: its operator mus
 _OURS: Final = (AuditDamaged, ConfigError, DataDamaged, SealError)
 """Errors whose texts name files and settings, which are for the operator's log and not for every caller."""
 
-# What is written into the audit must have a bound; the actions say what a name may hold.
-_Name = Annotated[str, msgspec.Meta(max_length=64)]
-_Id = Annotated[str, msgspec.Meta(max_length=128)]
-
-
-class _Named(msgspec.Struct, forbid_unknown_fields=True):
-    name: _Name
-
-
-class _NamedWithPolicy(msgspec.Struct, forbid_unknown_fields=True):
-    name: _Name
-    policy: str = ""
-
-
-class _Policy(msgspec.Struct, forbid_unknown_fields=True):
-    name: _Name
-    policy: str
-
-
-class _Page(msgspec.Struct, forbid_unknown_fields=True):
-    limit: int = 100
-    marker: str = ""
-
-
-class _AccessKeyId(msgspec.Struct, forbid_unknown_fields=True):
-    access_key_id: _Id
-
-
-class _AccessKeyStatus(msgspec.Struct, forbid_unknown_fields=True):
-    access_key_id: _Id
-    enabled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One operation: what it takes, the command, and the answer."""
-
-    takes: type[msgspec.Struct]
-    command: Callable[[Any], Command]
-    answer: Callable[[Any], Mapping[str, object]]
-
-
-def _page(taken: _Page) -> Command:
-    if not 1 <= taken.limit <= MOST_PER_PAGE:
-        raise InvalidRequest(f"limit must be from 1 to {MOST_PER_PAGE}")
-    return i.ListPrincipals(taken.limit, taken.marker)
-
-
-MOST_PER_PAGE: Final = 1000
-
-
-def _principal(principal: Principal) -> dict[str, object]:
-    return {
-        "arn": principal.arn,
-        "name": principal.name,
-        "created": principal.created,
-        "enabled": principal.enabled,
-        "policy": principal.policy,
-    }
-
-
-def _access_key(access_key: AccessKey) -> dict[str, object]:
-    return {
-        "access_key_id": access_key.id,
-        "principal": access_key.principal,
-        "created": access_key.created,
-        "enabled": access_key.enabled,
-    }
-
-
-def _done(_: Done) -> dict[str, object]:
-    return {}
-
-
-def _principal_page(page: ri.PrincipalPage) -> dict[str, object]:
-    return {"principals": [_principal(p) for p in page.principals], "marker": page.marker}
-
-
-ROWS: Final[Mapping[str, Row]] = {
-    "CreatePrincipal": Row(
-        _NamedWithPolicy,
-        lambda t: i.CreatePrincipal(t.name, t.policy),
-        lambda result: _principal(result.principal),
-    ),
-    "PutPrincipalPolicy": Row(_Policy, lambda t: i.PutPrincipalPolicy(t.name, t.policy), _done),
-    "DeletePrincipal": Row(_Named, lambda t: i.DeletePrincipal(t.name), _done),
-    "ListPrincipals": Row(_Page, _page, _principal_page),
-    "CreateAccessKey": Row(
-        _Named,
-        lambda t: i.CreateAccessKey(t.name),
-        lambda result: {**_access_key(result.access_key), "secret_access_key": result.secret},
-    ),
-    "SetAccessKeyStatus": Row(
-        _AccessKeyStatus, lambda t: i.SetAccessKeyStatus(t.access_key_id, t.enabled), _done
-    ),
-    "DeleteAccessKey": Row(_AccessKeyId, lambda t: i.DeleteAccessKey(t.access_key_id), _done),
-    "ListAccessKeys": Row(
-        _Named,
-        lambda t: i.ListAccessKeys(t.name),
-        lambda result: {"access_keys": [_access_key(k) for k in result.access_keys]},
-    ),
-}
-
 _LINK: Final = SCHEME.encode()
+ROWS: Final[Mapping[str, Row]] = {**PRINCIPALS}
+
 _DECODERS: Final = {name: msgspec.json.Decoder(row.takes) for name, row in ROWS.items()}
 _encode: Final = msgspec.json.Encoder().encode
 

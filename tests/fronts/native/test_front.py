@@ -28,7 +28,7 @@ from keystead.core.principal import user_arn
 from keystead.crypto.secret import Secret
 from keystead.crypto.sigv4 import Credential, sign
 from keystead.fronts.front import Asked
-from keystead.fronts.native import OUT_OF_ORDER, ROWS, STATUS, Native
+from keystead.fronts.native.front import OUT_OF_ORDER, ROWS, STATUS, Native
 from keystead.service.entry import Entry
 from keystead.service.gate import InternalError
 from keystead.service.workingset import NotLoaded
