@@ -10,11 +10,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from keystead.core.declaration import Declaration
+from keystead.core.declaration import Kind as DeclarationKind
 from keystead.core.grant import Grant
 from keystead.core.importing import ImportOffer
 from keystead.core.key import Alias, Key, Version
 from keystead.core.keystore import KeyStore, Problem
-from keystead.core.principal import AccessKey, Principal
+from keystead.core.principal import AccessKey, Account, Principal, Provider
 from keystead.core.seal import SealSlot
 from keystead.core.spec import SYMMETRIC
 
@@ -251,7 +253,8 @@ class Change:
 
     Kinds: ``key`` (ref: Region/key id), ``grants`` (of a key; the same ref), ``key-store`` (ref: its id),
     ``import-offer`` (ref: its id), ``alias`` (ref: alias ARN), ``principal`` (ref: ARN), ``access-key``
-    (ref: its id), ``account-key`` (ref: account), ``seal-slot`` (ref: its id), ``setting`` (ref: its name).
+    (ref: its id), ``account`` (ref: its id), ``declaration`` (ref: `declaration_ref`), ``provider`` (ref: ARN),
+    ``account-key`` (ref: account), ``seal-slot`` (ref: its id), ``setting`` (ref: its name).
     """
 
     seq: int
@@ -396,12 +399,44 @@ class View(Protocol):
         """Principals by ARN."""
         ...
 
+    def members(self, group: str, after: str, limit: int) -> list[Principal]:
+        """The principals that are in a group (its ARN), by ARN."""
+        ...
+
+    def principals_under(self, policy: str, limit: int) -> list[Principal]:
+        """The first of the principals that a policy (its ARN) is attached to, or is the boundary of, by ARN."""
+        ...
+
     def access_key(self, access_key_id: str) -> AccessKey | None:
         """The access key with that id."""
         ...
 
     def access_keys(self, principal: str) -> list[AccessKey]:
         """A principal's access keys by id."""
+        ...
+
+    def account(self, account_id: str) -> Account | None:
+        """The account with that id."""
+        ...
+
+    def accounts(self, after: str, limit: int) -> list[Account]:
+        """Accounts by id, without the installation's own."""
+        ...
+
+    def declaration(self, account: str, kind: DeclarationKind, name: str) -> Declaration | None:
+        """The declaration of that name."""
+        ...
+
+    def declarations(self, account: str, kind: DeclarationKind, after: str, limit: int) -> list[Declaration]:
+        """An account's declarations of one kind by name."""
+        ...
+
+    def provider(self, arn: str) -> Provider | None:
+        """The identity provider with that ARN."""
+        ...
+
+    def providers(self, account: str, after: str, limit: int) -> list[Provider]:
+        """An account's identity providers by ARN."""
         ...
 
     def account_keys(self) -> dict[str, str]:
@@ -506,6 +541,26 @@ class Transaction(View, Protocol):
 
     def delete_access_key(self, access_key_id: str) -> None:
         """Remove an access key; removing what is not there succeeds."""
+        ...
+
+    def put_account(self, account: Account) -> None:
+        """Store a new account or the new form of one."""
+        ...
+
+    def put_declaration(self, declaration: Declaration) -> None:
+        """Store a new declaration or the new form of one."""
+        ...
+
+    def delete_declaration(self, account: str, kind: DeclarationKind, name: str) -> None:
+        """Remove a declaration; removing what is not there succeeds."""
+        ...
+
+    def put_provider(self, provider: Provider) -> None:
+        """Store a new identity provider or the new form of one."""
+        ...
+
+    def delete_provider(self, arn: str) -> None:
+        """Remove an identity provider; removing what is not there succeeds."""
         ...
 
     def put_account_key(self, account: str, wrapped: str) -> None:
