@@ -98,6 +98,12 @@ class InvalidGrantToken(KeysteadError):
     kind, code = Kind.INVALID, "InvalidGrantToken"
 
 
+class PolicyTooLarge(KeysteadError):
+    """A session's policies and tags that do not fit into its token."""
+
+    kind, code = Kind.INVALID, "PolicyTooLarge"
+
+
 class InvalidGrantId(KeysteadError):
     """A grant id that is not in the form of one, or not one of that key."""
 
@@ -174,6 +180,30 @@ class UnknownCredentials(KeysteadError):
     """The access key does not exist or is disabled, or the session token is not valid."""
 
     kind, code = Kind.DENIED, "UnknownCredentials"
+
+
+class ExpiredToken(KeysteadError):
+    """A session token whose session is over."""
+
+    kind, code = Kind.DENIED, "ExpiredToken"
+
+
+class InvalidIdentityToken(KeysteadError):
+    """A token that its issuer did not sign, that is not for here, or that is none; the text says which."""
+
+    kind, code = Kind.INVALID, "InvalidIdentityToken"
+
+
+class ExpiredIdentityToken(KeysteadError):
+    """An issuer's token whose time is over."""
+
+    kind, code = Kind.INVALID, "ExpiredIdentityToken"
+
+
+class ProviderUnreachable(KeysteadError):
+    """An identity provider's keys are needed and cannot be fetched; the text says why."""
+
+    kind, code = Kind.UNAVAILABLE, "ProviderUnreachable"
 
 
 class NotFound(KeysteadError):

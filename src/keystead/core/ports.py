@@ -5,7 +5,7 @@ translate whatever happens inside them into :mod:`keystead.core.errors` at their
 decide who may do what: that is the gate's part.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -305,6 +305,34 @@ class ExternalKeys(Protocol):
 
     def open(self, asked: Outside, sealed: bytes, aad: bytes) -> bytes:
         """Decrypt what `seal` made; raises `InvalidCiphertext` for anything that is not that."""
+        ...
+
+
+class IdentityTokens(Protocol):
+    """Tokens of OpenID Connect issuers (JWS in compact form, RFC 7515 and RFC 7519). Any thread.
+
+    `verify` asks the issuer only for keys that are not known yet, for a bounded time and seldom.
+    """
+
+    def issuer(self, token: str) -> str:
+        """The ``iss`` that a token claims, unverified, to find its provider; `InvalidIdentityToken` if it is no JWT."""
+        ...
+
+    def verify(self, provider: Provider, token: str) -> Mapping[str, str | tuple[str, ...]]:
+        """The claims of a token that this provider's issuer signed, for one of its audiences, and valid now.
+
+        Numbers and booleans are given as JSON writes them, lists of strings as tuples; anything else is left out.
+        Raises `InvalidIdentityToken`, `ExpiredIdentityToken`, or `ProviderUnreachable` where the issuer had to be
+        asked for its keys.
+        """
+        ...
+
+    def fetch(self, url: str, authorities: str) -> str:
+        """The JSON Web Key Set that an issuer publishes, checked, as JSON text.
+
+        Raises `InvalidRequest` for a URL or authorities (PEM) that cannot be those of an issuer, and
+        `ProviderUnreachable`, which says what is wrong.
+        """
         ...
 
 

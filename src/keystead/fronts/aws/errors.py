@@ -49,6 +49,10 @@ ROWS: Final[Mapping[type[core.KeysteadError], Row]] = {
     core.IncompleteSignature: Row("IncompleteSignatureException"),
     core.InvalidSignature: Row("InvalidSignatureException"),
     core.UnknownCredentials: Row("UnrecognizedClientException"),
+    core.ExpiredToken: Row("ExpiredTokenException"),
+    core.InvalidIdentityToken: Row("InvalidIdentityToken"),
+    core.ExpiredIdentityToken: Row("ExpiredTokenException"),
+    core.ProviderUnreachable: Row("IDPCommunicationError"),
     core.AccessDenied: Row("AccessDeniedException"),
     # What is asked.
     UnknownOperationError: Row("UnknownOperationException"),
