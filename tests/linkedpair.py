@@ -18,6 +18,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from keystead.core.errors import KeysteadError
 from keystead.core.principal import Principal, service_arn
+from keystead.fronts.aws.credentials import Credentials
 from keystead.fronts.links import POLICY, LinkFront
 from keystead.fronts.native.front import Native
 from keystead.jobs.links import Correspondent, Links, Neighbour, NoAnswer
@@ -93,7 +94,7 @@ class Side:
         self.bench = ServiceBench(house, regions=self.regions, peers=(peer,))
         links = LinkFront((peer,), account=ACCOUNT, custodian=house.custodian, clock=house.clock)
         self.front = Native(
-            working=self.bench.gate.working, clock=house.clock, help_url="errors.md", links=links
+            credentials=Credentials(self.bench.gate, house.clock), clock=house.clock, help_url="errors.md", links=links
         )
         self.correspondent = Correspondent(
             partial(self._post, other),
@@ -123,13 +124,15 @@ class Side:
         """What it answers to a request, as a control plane does."""
         if self.away:
             raise NoAnswer("it cannot be reached")
+        request = ""
         headers = {b"authorization": sent.authorization.encode()}
         arrived = Arrived(b"POST", sent.target.encode(), headers, sent.body)
         try:
-            asked = self.front.read(arrived, f"link-{self.house.random(8).hex()}")
+            request = f"link-{self.house.random(8).hex()}"
+            asked = self.front.read(arrived, request)
             return 200, asked.write(self.bench.gate.ask(asked.caller, asked.command).outcome())
         except KeysteadError as error:
-            return self.front.write_error(error)
+            return self.front.write_error(error, request)
 
     def tell(self) -> None:
         """One look of the job."""

@@ -85,7 +85,7 @@ def test_what_is_signed_verifies(path: str, value: str, body: bytes, temporary: 
     """Whatever the path, header values and body, the verifier knows the signer."""
     credential = TEMPORARY if temporary else LONG_TERM
     table = {credential.id: credential}
-    verifier = Verifier(service="kms", lookup=table.get, clock=StoppedClock())
+    verifier = Verifier(service="kms", lookup=lambda name, _: table.get(name), clock=StoppedClock())
     headers = sign(
         "PUT",
         "localhost",

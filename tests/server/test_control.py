@@ -23,6 +23,7 @@ from typing_extensions import override
 from keystead.core.errors import StoreUnavailable
 from keystead.crypto.secret import Secret
 from keystead.crypto.sigv4 import Credential, sign
+from keystead.fronts.aws.credentials import Credentials
 from keystead.fronts.front import Asked, Inquiry
 from keystead.fronts.native.front import ROWS, Native
 from keystead.jobs.runner import Runner
@@ -63,7 +64,11 @@ class Bench:
         self.gate = self.house.gate("control")
         return Office(
             gate=self.gate,
-            front=self.front(working=self.gate.working, clock=self.house.clock, help_url="https://help"),
+            front=self.front(
+                credentials=Credentials(self.gate, self.house.clock),
+                clock=self.house.clock,
+                help_url="https://help",
+            ),
             runner=Runner(
                 gate=self.gate,
                 look=self._look,

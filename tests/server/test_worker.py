@@ -15,6 +15,7 @@ from keystead.core.errors import DataDamaged, KeysteadError, StoreUnavailable
 from keystead.core.names import KeyReference
 from keystead.crypto.secret import Secret
 from keystead.crypto.sigv4 import Credential, sign
+from keystead.fronts.aws.credentials import Credentials
 from keystead.fronts.aws.json11 import Json11
 from keystead.fronts.aws.operations import ROWS
 from keystead.fronts.front import Asked, Inquiry
@@ -122,9 +123,12 @@ class Bench:
         self.pool = SteppedPool()
         self.slow_pool = SteppedPool()
         self.faults: list[BaseException] = []
+        chosen = front(
+            credentials=Credentials(self.gate, self.house.clock), clock=self.house.clock, regions=()
+        )
         self.worker = Worker(
             gate=self.gate,
-            front=front(working=self.gate.working, clock=self.house.clock, regions=()),
+            choose=lambda _: chosen,
             pool=self.pool,
             slow_pool=self.slow_pool,
             random=self.house.random,
@@ -837,7 +841,7 @@ class BrokenErrors(Json11):
     """A front that cannot write an error."""
 
     @override
-    def write_error(self, error: KeysteadError) -> tuple[int, bytes]:
+    def write_error(self, error: KeysteadError, request: str) -> tuple[int, bytes]:
         raise ValueError(SECRET_TEXT)
 
 

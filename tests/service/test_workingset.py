@@ -198,7 +198,7 @@ def test_a_credential_has_its_secret_and_does_not_show_it() -> None:
     scene.load(Wanted("access-key", access_key_id))
     credential = scene.working.credential(access_key_id)
     assert credential is not None
-    assert (credential.secret.decode(), credential.identity.arn) == (secret, ALICE)
+    assert (credential.secret.reveal().decode(), credential.identity.arn) == (secret, ALICE)
     assert repr(credential) == f"<HeldCredential {access_key_id}>"
 
 

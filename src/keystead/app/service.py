@@ -25,6 +25,7 @@ from keystead.app.installation import CONTROL, Installation
 from keystead.config import Address
 from keystead.core.errors import ConfigError, DataDamaged, KeysteadError, SealError
 from keystead.core.ports import Clock
+from keystead.fronts.aws.credentials import Credentials
 from keystead.fronts.aws.json11 import Json11
 from keystead.fronts.aws.operations import ROWS
 from keystead.fronts.links import ROWS as LINK_ROWS
@@ -182,9 +183,14 @@ def _work(
     def start() -> Listener:
         post = installation.post(name, partial(_tell_of_proxy, log), log.warning)
         gate = post.gate
+        json11 = Json11(
+            credentials=Credentials(gate, installation.clock),
+            clock=installation.clock,
+            regions=config.regions,
+        )
         worker = Worker(
             gate=gate,
-            front=Json11(working=gate.working, clock=installation.clock, regions=config.regions),
+            choose=lambda _: json11,
             pool=pool,
             slow_pool=slow_pool,
             random=installation.random,
@@ -267,7 +273,12 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
         )
         return control.Office(
             gate=gate,
-            front=Native(working=gate.working, clock=installation.clock, help_url=HELP_URL, links=front),
+            front=Native(
+                credentials=Credentials(gate, installation.clock),
+                clock=installation.clock,
+                help_url=HELP_URL,
+                links=front,
+            ),
             runner=runner,
             random=installation.random,
             slots=slots,

@@ -55,8 +55,8 @@ class Front(Protocol):
         """What can be recorded of a request that `read` refused. Nothing in it is proven."""
         ...
 
-    def write_error(self, error: KeysteadError) -> tuple[int, bytes]:
-        """The status and body that tell of an error."""
+    def write_error(self, error: KeysteadError, request: str) -> tuple[int, bytes]:
+        """The status and body that tell of an error of a request."""
         ...
 
     def head(self, request: str, body: bytes) -> bytes:

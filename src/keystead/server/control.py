@@ -120,7 +120,7 @@ class Office:
         error = StoreUnavailable(
             f"No answer within {BUSY_SECONDS:.0f} seconds. Look whether it was done before you try again."
         )
-        status, body = self._front.write_error(error)
+        status, body = self._front.write_error(error, "")
         return status, body, self._front.head("", body)
 
     def tend(self) -> None:
@@ -172,7 +172,7 @@ class Office:
             error.__cause__ = None
         outcome = Outcome.INTERNAL if isinstance(error, InternalError) else OUTCOME_OF[error.kind]
         self._cells[self._slots.request_cell(operation) + outcome] += 1
-        status, body = self._front.write_error(error)
+        status, body = self._front.write_error(error, request)
         return status, body, self._front.head(request, body)
 
 

@@ -33,7 +33,7 @@ from keystead.core.errors import (
     TooLarge,
 )
 from keystead.core.ports import Random
-from keystead.fronts.front import Asked, Front
+from keystead.fronts.front import Asked, Front, Inquiry
 from keystead.observe.metrics import OUTCOME_OF, Cell, Outcome, Reason, Slots, State
 from keystead.server.http import Problem, ProblemKind
 from keystead.server.listener import Exchange
@@ -78,14 +78,15 @@ class Worker:
     """See the module; the listener's application (`keystead.server.listener.Application`).
 
     Made and used on the loop's own thread. The pools are the worker's from now on: one for what asks the store, one for
-    slow cryptography and keys behind a network. ``on_fault`` hears of bugs.
+    slow cryptography and keys behind a network. ``choose`` tells which front's protocol a request is in. ``on_fault``
+    hears of bugs.
     """
 
     def __init__(
         self,
         *,
         gate: Gate,
-        front: Front,
+        choose: Callable[[Inquiry], Front],
         pool: Executor,
         slow_pool: Executor,
         random: Random,
@@ -94,7 +95,7 @@ class Worker:
         on_fault: Callable[[BaseException], None],
     ) -> None:
         self._gate = gate
-        self._front = front
+        self._choose = choose
         self._pool = pool
         self._slow_pool = slow_pool
         self._slots = slots
@@ -126,7 +127,7 @@ class Worker:
         error: KeysteadError = InvalidRequest(problem.text)
         if problem.kind in (ProblemKind.HEADERS_TOO_LARGE, ProblemKind.BODY_TOO_LARGE):
             error = TooLarge(problem.text)
-        entry = self._front.describe(exchange, self._request())
+        entry = self._choose(exchange).describe(exchange, self._request())
         self._refused(exchange, entry, error, 0)
 
     def close(self) -> None:
@@ -153,7 +154,7 @@ class Worker:
         request = self._request()
         gate = self._gate
         try:
-            asked = self._front.read(exchange, request)
+            asked = self._choose(exchange).read(exchange, request)
             mode = gate.action(asked.command).mode
             if mode is Mode.HOT:
                 answer = gate.handle(asked.caller, asked.command)
@@ -178,11 +179,11 @@ class Worker:
         except AuditUnavailable as error:
             self._reply_error(exchange, request, error)
         except KeysteadError as error:
-            self._refused(exchange, self._front.describe(exchange, request), error, tries)
+            self._refused(exchange, self._choose(exchange).describe(exchange, request), error, tries)
         except Exception as error:  # noqa: BLE001 - a bug must be answered, and must not stop the worker
             self._on_fault(error)
             internal = InternalError(type(error).__name__)
-            self._refused(exchange, self._front.describe(exchange, request), internal, tries)
+            self._refused(exchange, self._choose(exchange).describe(exchange, request), internal, tries)
 
     def _refused(self, exchange: Exchange, entry: Entry, error: KeysteadError, tries: int) -> None:
         """Record a request that did not become a command, and answer it when that is durable."""
@@ -274,7 +275,7 @@ class Worker:
             self._reply_error(one.exchange, one.request, InternalError(type(fault).__name__), asked)
             return
         self._cells[self._operations[asked.operation]] += 1
-        one.exchange.reply(200, body, self._front.head(one.request, body))
+        one.exchange.reply(200, body, self._choose(one.exchange).head(one.request, body))
 
     def _reply_error(
         self, exchange: Exchange, request: str, error: KeysteadError, asked: Asked | None = None
@@ -282,14 +283,15 @@ class Worker:
         operation = UNKNOWN if asked is None else asked.operation
         outcome = Outcome.INTERNAL if isinstance(error, InternalError) else OUTCOME_OF[error.kind]
         self._cells[self._operations[operation] + outcome] += 1
-        status, body = self._front.write_error(error)
-        exchange.reply(status, body, self._front.head(request, body) + _told(error))
+        front = self._choose(exchange)
+        status, body = front.write_error(error, request)
+        exchange.reply(status, body, front.head(request, body) + _told(error))
 
     def _again(self, exchange: Exchange, tries: int) -> None:
         """Ask once more, because what the answer rested on has changed meanwhile."""
         if tries >= MOST_TRIES:
             error = StoreUnavailable("What this request needs keeps changing: try again later.")
-            self._refused(exchange, self._front.describe(exchange, self._request()), error, tries)
+            self._refused(exchange, self._choose(exchange).describe(exchange, self._request()), error, tries)
         else:
             self._attend(exchange, tries + 1)
 
@@ -355,7 +357,9 @@ class Worker:
         elif len(self._loading) >= MOST_LOADING:  # strangers with made-up access keys must not fill the pool
             refusal = Throttled("Too many requests are waiting for the store: try again later.")
         if refusal is not None:
-            self._refused(exchange, self._front.describe(exchange, self._request()), refusal, tries)
+            self._refused(
+                exchange, self._choose(exchange).describe(exchange, self._request()), refusal, tries
+            )
             return
         self._loading[wanted] = [(exchange, tries)]
 
@@ -374,7 +378,9 @@ class Worker:
                 self._gate.working.admit(loaded)
             for waiter, before in self._loading.pop(wanted):
                 if isinstance(loaded, KeysteadError):
-                    self._refused(waiter, self._front.describe(waiter, self._request()), loaded, before)
+                    self._refused(
+                        waiter, self._choose(waiter).describe(waiter, self._request()), loaded, before
+                    )
                 else:
                     self._again(waiter, before)
 

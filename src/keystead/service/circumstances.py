@@ -9,12 +9,14 @@ decision that took a value is never remembered for another request (`Ruling.cach
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 from keystead.core import spec
 from keystead.core.errors import KeysteadError
 from keystead.core.key import Key
 from keystead.core.policy.wildcards import Value
+from keystead.core.principal import Session
 from keystead.core.spec import SYMMETRIC
 from keystead.service.caller import Caller
 from keystead.service.commands import Command
@@ -41,7 +43,19 @@ _ENCRYPTING: Final = frozenset(
 class Circumstances:
     """See the module. ``tags`` and ``aliases`` are those of the key, asked for only if they are needed."""
 
-    __slots__ = ("action", "alias", "aliases", "caller", "command", "context", "entry", "key", "tags")
+    __slots__ = (
+        "action",
+        "alias",
+        "aliases",
+        "caller",
+        "claims",
+        "command",
+        "context",
+        "entry",
+        "key",
+        "resource_account",
+        "tags",
+    )
 
     def __init__(
         self,
@@ -55,6 +69,8 @@ class Circumstances:
         context: Mapping[str, str] | None = None,
         tags: Callable[[], Pairs] = tuple,
         aliases: Callable[[], Sequence[str]] = tuple,
+        claims: Mapping[str, Value] = MappingProxyType({}),
+        resource_account: str = "",
     ) -> None:
         self.caller = caller
         self.entry = entry
@@ -65,6 +81,8 @@ class Circumstances:
         self.context = context or {}
         self.tags = tags
         self.aliases = aliases
+        self.claims = claims  # of the caller's token, by condition key in lower case
+        self.resource_account = resource_account or (key.account if key else caller.identity.account)
 
     def get(self, name: str, /) -> Value | None:
         """The value of the condition key with this name, in lower case."""
@@ -77,7 +95,7 @@ class Circumstances:
                 # Names that differ only in case share a condition key: then it has several values.
                 found = tuple(value for key, value in pairs(self) if key.lower() == rest)
                 return found if len(found) > 1 else next(iter(found), None)
-        return None
+        return self.claims.get(name)
 
     def member(self, name: str, *actions: str) -> object:
         """A member of the command, if it is that of one of these actions."""
@@ -97,6 +115,10 @@ def _text(value: object) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return None if value is None or value == "" else str(value)
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _of_command(name: str, *actions: str) -> Fixed:
@@ -126,9 +148,26 @@ def _username(at: Circumstances) -> str | None:
     return path.rpartition("/")[2] if user else None
 
 
+_TYPES: Final = {"user": "User", "role": "AssumedRole", "service-account": "ServiceAccount", "": "Anonymous"}
+
+
 def _principal_type(at: Circumstances) -> str | None:
-    arn = at.caller.identity.arn
-    return "User" if ":user/" in arn else "Account" if arn.endswith(":root") else None
+    kind = at.caller.identity.principal.rpartition(":")[2].partition("/")[0]
+    return _TYPES.get(kind)
+
+
+def _of_session(value: Callable[[Session, Circumstances], Value | None]) -> Fixed:
+    """Something of the caller's session, if it has one."""
+
+    def found(at: Circumstances) -> Value | None:
+        session = at.caller.identity.session
+        return None if session is None else value(session, at)
+
+    return found
+
+
+def _mfa_age(session: Session, at: Circumstances) -> str | None:
+    return str(int(at.entry.time / _MICRO - session.mfa)) if session.mfa else None
 
 
 def _encryption_algorithm(at: Circumstances) -> str | None:
@@ -202,19 +241,27 @@ _spec: Final = _of_key("spec", lambda command: command.spec)
 _usage: Final = _of_key("usage", _new_usage)
 
 _KEYS: Final[Mapping[str, Fixed]] = {
-    "aws:currenttime": lambda at: at.moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    "aws:currenttime": lambda at: _moment(at.entry.time / _MICRO),
     "aws:epochtime": lambda at: str(at.entry.time // _MICRO),
-    "aws:principalaccount": lambda at: at.caller.identity.account,
-    "aws:principalarn": lambda at: at.caller.identity.arn,
+    "aws:federatedprovider": _of_session(lambda session, _: session.provider or None),
+    "aws:multifactorauthage": _of_session(_mfa_age),
+    "aws:multifactorauthpresent": _of_session(lambda session, _: _text(session.mfa > 0)),
+    "aws:principalaccount": lambda at: at.caller.identity.account or None,
+    "aws:principalarn": lambda at: at.caller.identity.principal or None,
     "aws:principalisawsservice": lambda _: "false",
     "aws:principaltype": _principal_type,
     "aws:requestedregion": lambda at: at.caller.region or None,
-    "aws:resourceaccount": lambda at: at.caller.identity.account if at.key is None else at.key.account,
+    "aws:resourceaccount": lambda at: at.resource_account or None,
     "aws:securetransport": lambda at: _text(at.caller.secure),
+    "aws:sourceidentity": _of_session(lambda session, _: session.source_identity or None),
     "aws:sourceip": lambda at: at.caller.source or None,
     "aws:tagkeys": _tag_keys,
+    "aws:tokenissuetime": _of_session(lambda session, _: _moment(session.issued)),
+    "aws:useragent": lambda at: at.caller.agent or None,
+    "aws:userid": lambda at: at.caller.identity.user_id or None,
     "aws:username": _username,
     "aws:viaawsservice": lambda _: "false",
+    "keystead:changeticket": lambda at: at.caller.ticket or None,
     "keystead:dayofweek": lambda at: _DAYS[at.moment.weekday()],
     "keystead:timeofday": lambda at: at.moment.strftime("%H%M"),
     "kms:bypasspolicylockoutsafetycheck": _of_command(
@@ -252,9 +299,14 @@ _KEYS: Final[Mapping[str, Fixed]] = {
     "kms:validto": _valid_to,
     "kms:wrappingalgorithm": _of_command("algorithm", "kms:GetParametersForImport"),
     "kms:wrappingkeyspec": _of_command("wrapping_spec", "kms:GetParametersForImport"),
+    "sts:externalid": _of_command("external_id", "sts:AssumeRole"),
+    "sts:rolesessionname": _of_command("session_name", "sts:AssumeRole", "sts:AssumeRoleWithWebIdentity"),
+    "sts:sourceidentity": _of_command("source_identity", "sts:AssumeRole", "sts:SetSourceIdentity"),
+    "sts:transitivetagkeys": lambda at: getattr(at.command, "transitive", ()) or None,
 }
 
 _FAMILIES: Final[Mapping[str, Callable[[Circumstances], Pairs]]] = {
+    "aws:principaltag/": lambda at: at.caller.identity.tags,
     "kms:encryptioncontext:": lambda at: tuple(at.context.items()),
     "aws:requesttag/": _request_tags,
     "aws:resourcetag/": lambda at: at.tags(),

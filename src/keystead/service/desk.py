@@ -8,6 +8,7 @@ read inside the same transaction: what it allows cannot have been revoked before
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 from keystead.core.errors import AccessDenied, NotFound, UnknownCredentials
@@ -35,12 +36,14 @@ from keystead.core.policy import (
 from keystead.core.ports import Custodian, ExternalKeys, Material, Random, Transaction, Usage
 from keystead.core.principal import root_arn
 from keystead.service import granttoken, linking, marker, members
-from keystead.service.caller import Caller, Identity, identity_of
+from keystead.service.caller import ANONYMOUS, Caller, Identity
 from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
 from keystead.service.entry import Entry
+from keystead.service.identities import identify, lives
 from keystead.service.quotas import Quotas
 from keystead.service.results.kms import KeyDescription
+from keystead.service.sessiontoken import SessionTokens
 from keystead.service.workingset import GRANTS_OF_ONE_GRANTEE
 
 T = TypeVar("T")
@@ -83,7 +86,7 @@ class Desk:
         self.regions = regions  # that are served here; none: any
         self.peers = peers  # linked servers
         self.prepared = prepared  # what the action's first part returned
-        self.refs: list[str] = [caller.access_key, caller.identity.arn]
+        self.refs: list[str] = [caller.access_key, *caller.identity.refs]
         self._command = command
         self._marker_key = marker_key
         self._identity = self._current_identity()
@@ -206,6 +209,10 @@ class Desk:
         self.refs.append(key.key_store)
         return KeyDescription(key, material, self.tx.key_store(key.key_store))
 
+    def session_tokens(self) -> SessionTokens:
+        """What makes the tokens of sessions."""
+        return SessionTokens(self._marker_key)
+
     def grant_named(self, token: str) -> granttoken.Named:
         """The grant that a token names; raises `InvalidGrantToken`."""
         return granttoken.read(self._marker_key, token)
@@ -259,15 +266,19 @@ class Desk:
         is seen here at the latest, so that nobody changes anything with an access key that is gone.
         """
         caller = self.caller
-        arn = caller.identity.arn
-        principal = self.tx.principal(arn)
+        identity, session = caller.identity, caller.identity.session
+        if caller.auth == ANONYMOUS:
+            return identity
+        principal = self.tx.principal(identity.principal)
         proven = True
-        if caller.access_key:  # the jobs have none
+        if session is not None:
+            proven = principal is not None and lives(principal, session, self.now)
+        elif caller.access_key:  # the jobs have none
             access_key = self.tx.access_key(caller.access_key)
-            proven = access_key is not None and access_key.enabled and access_key.principal == arn
+            proven = access_key is not None and access_key.enabled and access_key.principal == identity.arn
         if principal is None or not principal.enabled or not proven:
             raise UnknownCredentials("The security token included in the request is invalid.")
-        return identity_of(principal)
+        return identify(self.tx, principal, session)
 
     def _permit(
         self,
@@ -295,24 +306,28 @@ class Desk:
         self, key: Key, reference: KeyReference, action: str, suits: Callable[[Grant], bool] | None
     ) -> Ruling | None:
         """What a grant allows the caller, or its account and that the caller."""
-        for grantee in (self._identity.arn, root_arn(self.account)):
+        account = root_arn(self.account)
+        for grantee in dict.fromkeys((*self._names, account)):
             grants = filter(suits, self.tx.grants(key.region, key.id, grantee, "", GRANTS_OF_ONE_GRANTEE))
             ruling = by_grant(grants, action, None)
-            if ruling is not None and (
-                grantee == self._identity.arn or self._by_account(key, reference, action)
-            ):
+            if ruling is not None and (grantee != account or self._by_account(key, reference, action)):
                 return ruling
         return None
 
     def _may_end(self, grant: Grant, key: Key) -> bool:
         """Whether the grant lets the caller retire it: whom it names, or the account that it was issued in."""
         enders = {grant.retiring, grant.grantee if grant.permits("RetireGrant", None) else ""}
-        if self._identity.arn in enders:
+        if not enders.isdisjoint(self._names):
             return True
         account = root_arn(self.account)
         return account in (enders | {grant.issuer}) and self._by_account(
             key, KeyReference(key.id), "kms:RetireGrant"
         )
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        """What a grant may call the caller: a session, and its role."""
+        return self._identity.arn, self._identity.principal
 
     def _by_account(self, key: Key, reference: KeyReference, action: str) -> bool:
         """Whether the caller's account, which may do ``action`` to the key, lets the caller do it."""
@@ -357,18 +372,36 @@ class Desk:
         return key
 
     def _question(self, action: str, resource: str, policy: Document | None, key_account: str) -> Question:
-        return Question(
-            principal=self._identity.arn,
-            account=self._identity.account,
-            identity_policy=self._identity.policy,
-            action=action,
-            resource=resource,
-            key_policy=policy,
-            key_account=key_account,
-            context=lambda: Circumstances(
-                caller=self.caller, entry=self.entry, action=action, command=self._command
-            ),
+        context = partial(
+            Circumstances, caller=self.caller, entry=self.entry, action=action, command=self._command
         )
+        return asked_by(self._identity, action, resource, context, policy, key_account)
+
+
+def asked_by(
+    identity: Identity,
+    action: str,
+    resource: str,
+    context: Callable[[], Circumstances],
+    key_policy: Document | None = None,
+    key_account: str = "",
+) -> Question:
+    """The question whether somebody may do ``action``."""
+    return Question(
+        principal=identity.arn,
+        account=identity.account,
+        session_of=identity.session_of,
+        identity_policy=identity.policy,
+        more_identity_policies=identity.more,
+        boundary=identity.boundary,
+        session_policies=identity.session_policies,
+        guardrails=identity.guardrails,
+        action=action,
+        resource=resource,
+        key_policy=key_policy,
+        key_account=key_account,
+        context=context,
+    )
 
 
 def note(entry: Entry, ruling: Ruling) -> None:

@@ -48,12 +48,13 @@ from keystead.service.actions import ACTIONS
 from keystead.service.caller import Caller
 from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
-from keystead.service.desk import Desk, by_grant, denied, note, refused_key, unknown_key
+from keystead.service.desk import Desk, asked_by, by_grant, denied, note, refused_key, unknown_key
 from keystead.service.entry import OK, Entry, encode, used
 from keystead.service.linking import Peer
 from keystead.service.openkey import OpenKey
 from keystead.service.quotas import Quotas
 from keystead.service.results import Result
+from keystead.service.sessiontoken import SessionTokens
 from keystead.service.workingset import HeldKey, NotLoaded, WorkingSet
 
 RULINGS_KEPT: Final = 4096  # remembered decisions for one key or identity
@@ -101,7 +102,7 @@ class Visit:
         self.caller = caller
         self.entry = entry
         self.random = gate.random
-        self.refs = [caller.access_key, caller.identity.arn]
+        self.refs = [caller.access_key, *caller.identity.refs]
 
     def use(
         self,
@@ -204,9 +205,10 @@ class Visit:
     ) -> Ruling | None:
         """What a grant allows the caller, or its account and that the caller."""
         grants, identity = self._gate.working.grants, self.caller.identity
-        ruling = by_grant(grants(held, identity.arn), action, context)
-        if ruling is not None:
-            return ruling
+        for grantee in dict.fromkeys((identity.arn, identity.principal)):  # a session, then its role
+            ruling = by_grant(grants(held, grantee), action, context)
+            if ruling is not None:
+                return ruling
         ruling = by_grant(grants(held, root_arn(identity.account)), action, context)
         if ruling is None or not decide(self._about(held, action, reference, context, None)).allowed:
             return None
@@ -248,19 +250,10 @@ class Visit:
     def _question(
         self, action: str, resource: str, key_policy: Document | None = None, key_account: str = ""
     ) -> Question:
-        identity = self.caller.identity
-        return Question(
-            principal=identity.arn,
-            account=identity.account,
-            identity_policy=identity.policy,
-            action=action,
-            resource=resource,
-            key_policy=key_policy,
-            key_account=key_account,
-            context=lambda: Circumstances(
-                caller=self.caller, entry=self.entry, action=action, command=self._command
-            ),
+        context = partial(
+            Circumstances, caller=self.caller, entry=self.entry, action=action, command=self._command
         )
+        return asked_by(self.caller.identity, action, resource, context, key_policy, key_account)
 
 
 class Gate:
@@ -351,6 +344,10 @@ class Gate:
         self._audit.append(encode(answer.entry))
         return answer
 
+    def session_tokens(self) -> SessionTokens:
+        """What makes and reads the tokens of sessions; a new one, for one thread."""
+        return SessionTokens(self._marker_key)
+
     def check_tokens(self, tokens: Sequence[str]) -> None:
         """Refuse grant tokens that were not given out here."""
         for token in tokens:
@@ -368,7 +365,7 @@ class Gate:
         """Run a READ or WRITE command in a transaction of its own; any thread. `record` comes next."""
         action = ACTIONS[type(command)]
         entry = self._entry(caller, action.name)
-        answer = Answer(entry, [caller.access_key, caller.identity.arn])
+        answer = Answer(entry, [caller.access_key, *caller.identity.refs])
         prepared = None
         try:
             if action.before is not None:

@@ -11,7 +11,7 @@ Only one thread may use a working set, but `load` may be called from any.
 
 from base64 import b64decode
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Final, NamedTuple
 
@@ -25,11 +25,12 @@ from keystead.core.keystore import Connection, KeyStore, credential_binding
 from keystead.core.names import KeyReference
 from keystead.core.policy import Document, Ruling, parse_key_policy
 from keystead.core.ports import Cipher, Custodian, KeyPair, MacKey, Store, View
-from keystead.core.principal import secret_binding
+from keystead.core.principal import Session, secret_binding
 from keystead.core.spec import SPECS, SYMMETRIC, algorithms
 from keystead.crypto.publickey import PublicKey
 from keystead.crypto.secret import Secret
-from keystead.service.caller import Identity, identity_of
+from keystead.service.caller import Identity
+from keystead.service.identities import identify
 
 CHANGES_AT_ONCE: Final = 10_000  # more than that, and starting afresh is cheaper
 VERSIONS_OF_ONE_KEY: Final = 10_240  # older versions held for one key
@@ -192,15 +193,18 @@ class HeldAlias(Held):
 
 
 class HeldCredential(Held):
-    """An enabled access key of an enabled principal, with its secret."""
+    """An enabled access key of an enabled principal, or the credentials of a session, with the secret."""
 
-    __slots__ = ("access_key_id", "identity", "proof", "secret")
+    __slots__ = ("access_key_id", "identity", "proof", "secret", "token")
 
-    def __init__(self, access_key_id: str, secret: bytes, identity: Identity) -> None:
+    def __init__(
+        self, access_key_id: str, secret: Secret, identity: Identity, token: Secret | None = None
+    ) -> None:
         super().__init__()
         self.access_key_id = access_key_id
         self.secret = secret
         self.identity = identity
+        self.token = token  # of a session
         self.proof: object = None  # a front's own form of this credential
 
     @override
@@ -209,8 +213,17 @@ class HeldCredential(Held):
 
 
 @dataclass(frozen=True, slots=True)
+class Presented:
+    """Session credentials that somebody has presented: a token of ours, and what was in it."""
+
+    session: Session
+    secret: Secret = field(compare=False)
+    token: Secret = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is missing: ``kind`` is key, version, grants, alias or access-key."""
+    """What is missing: ``kind`` is key, version, grants, alias, access-key or session."""
 
     kind: str
     ref: str  # the key's id, the alias's name, the access key's id
@@ -218,6 +231,7 @@ class Wanted:
     account: str = ""  # of an alias
     region: str = ""  # of a key, with its versions and grants, or an alias
     principal: str = ""  # the grantee
+    presented: Presented | None = None  # of a session
 
 
 class NotLoaded(Exception):
@@ -317,6 +331,8 @@ class WorkingSet:
             elif wanted.kind == "alias":
                 alias = view.alias(wanted.account, wanted.region, wanted.ref)
                 found = Absent() if alias is None else HeldAlias(alias.key_id)
+            elif wanted.presented is not None:
+                found = self._load_session(view, wanted.presented)
             else:
                 found = self._load_credential(view, wanted.ref)
         return Loaded(wanted, epoch, found)
@@ -422,7 +438,15 @@ class WorkingSet:
         secret = self._custodian.reveal(
             principal.account, access_key.protected, secret_binding(access_key_id)
         )
-        return HeldCredential(access_key_id, secret, identity_of(principal))
+        return HeldCredential(access_key_id, Secret(secret), identify(view, principal))
+
+    def _load_session(self, view: View, presented: Presented) -> Held:
+        session = presented.session
+        principal = view.principal(session.principal)
+        if principal is None or not principal.enabled or session.issued <= principal.sessions_from:
+            return Absent(session.principal)
+        identity = identify(view, principal, session)
+        return HeldCredential(session.access_key, presented.secret, identity, presented.token)
 
     def _admit_part(self, wanted: Wanted, found: Held) -> None:
         held = self._keys.get(key_ref(wanted.region, wanted.ref))
@@ -458,8 +482,8 @@ class WorkingSet:
             self._aliases.pop(ref, None)
         elif kind == "access-key":
             self._credentials.pop(ref, None)
-        elif kind == "principal":
-            gone = [name for name, held in self._credentials.items() if _principal_of(held) == ref]
+        elif kind in ("principal", "declaration"):
+            gone = [name for name, held in self._credentials.items() if ref in _rests_on(held)]
             for access_key_id in gone:
                 del self._credentials[access_key_id]
 
@@ -476,11 +500,11 @@ def _refs(loaded: Loaded) -> tuple[str, ...]:
     if wanted.region:  # a key, a version, the grants of a key
         ref = key_ref(wanted.region, wanted.ref)
         return (ref, found.key.key_store) if isinstance(found, HeldKey) else (ref,)
-    return (wanted.ref, _principal_of(found))
+    return (wanted.ref, *_rests_on(found))
 
 
-def _principal_of(held: Held) -> str:
-    """The ARN of the principal that a credential, or the lack of one, depends on; else empty."""
+def _rests_on(held: Held) -> tuple[str, ...]:
+    """What a credential, or the lack of one, depends on, as the change feed names it."""
     if isinstance(held, HeldCredential):
-        return held.identity.arn
-    return held.principal if isinstance(held, Absent) else ""
+        return held.identity.refs
+    return (held.principal,) if isinstance(held, Absent) and held.principal else ()

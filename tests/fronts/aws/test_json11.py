@@ -32,6 +32,7 @@ from keystead.core.key import State
 from keystead.crypto.secret import Secret
 from keystead.crypto.sigv4 import Credential, sign
 from keystead.fronts.aws import model
+from keystead.fronts.aws.credentials import Credentials as Ring
 from keystead.fronts.aws.errors import UnknownOperationError
 from keystead.fronts.aws.json11 import PREFIX, Json11
 from keystead.fronts.aws.operations import ROWS
@@ -76,7 +77,9 @@ class Endpoint:
     def __init__(self, regions: tuple[str, ...] = ()) -> None:
         self.house = Installation()
         self.gate = self.house.gate()
-        self.front = Json11(working=self.gate.working, clock=self.house.clock, regions=regions)
+        self.front = Json11(
+            credentials=Ring(self.gate, self.house.clock), clock=self.house.clock, regions=regions
+        )
         self._numbers = 0
 
     def request(
@@ -132,7 +135,7 @@ class Endpoint:
             except NotLoaded as missing:
                 self.gate.working.admit(self.gate.working.load(missing.wanted))
             except KeysteadError as error:
-                return self.front.write_error(error)
+                return self.front.write_error(error, "r-0")
 
     def call(self, operation: str, **members: Any) -> dict[str, Any]:
         """A successful answer, as botocore reads it."""
@@ -486,7 +489,7 @@ def test_errors_are_written_as_aws_does(
     endpoint: Endpoint, error: KeysteadError, status: int, told: dict[str, str]
 ) -> None:
     """A type, a message where there may be one, and a status that SDKs act on."""
-    assert endpoint.front.write_error(error) == (status, msgspec.json.encode(told))
+    assert endpoint.front.write_error(error, "r-1") == (status, msgspec.json.encode(told))
 
 
 # --- what can be recorded of a request that was refused --------------------------------------------------
@@ -519,7 +522,9 @@ def test_whatever_a_stranger_sends_can_be_described(headers: dict[bytes, bytes],
     request = Request("POST", "/", {}, b"")
     request.headers, request.target = headers, target
     house = Installation()
-    entry = Json11(working=house.gate().working, clock=house.clock, regions=()).describe(request, "r")
+    entry = Json11(credentials=Ring(house.gate(), house.clock), clock=house.clock, regions=()).describe(
+        request, "r"
+    )
 
     assert entry.principal == entry.auth == entry.account == entry.key == entry.region == ""
     assert len(entry.access_key) <= 128

@@ -60,7 +60,10 @@ class Ring:
         self.credentials: dict[str, Credential] = {c.id: c for c in credentials or (ALICE, TEMPORARY)}
         self.clock = StoppedClock()
         self.verifier = Verifier(
-            service=service, lookup=self.credentials.get, clock=self.clock, cache_size=cache_size
+            service=service,
+            lookup=lambda name, _: self.credentials.get(name),
+            clock=self.clock,
+            cache_size=cache_size,
         )
 
     def verify(self, request: Request) -> Verified:

@@ -27,6 +27,7 @@ from keystead.core.errors import (
 from keystead.core.principal import user_arn
 from keystead.crypto.secret import Secret
 from keystead.crypto.sigv4 import Credential, sign
+from keystead.fronts.aws.credentials import Credentials
 from keystead.fronts.front import Asked
 from keystead.fronts.native.front import OUT_OF_ORDER, ROWS, STATUS, Native
 from keystead.service.entry import Entry
@@ -70,7 +71,9 @@ class Desk:
     def __init__(self) -> None:
         self.house = Installation()
         self.gate = self.house.gate()
-        self.front = Native(working=self.gate.working, clock=self.house.clock, help_url=HELP)
+        self.front = Native(
+            credentials=Credentials(self.gate, self.house.clock), clock=self.house.clock, help_url=HELP
+        )
         self._numbers = 0
 
     def request(
@@ -115,7 +118,7 @@ class Desk:
             body = asked.write(self.gate.ask(asked.caller, asked.command).outcome())
             return Told(200, json.loads(body))
         except KeysteadError as error:
-            status, body = self.front.write_error(error)
+            status, body = self.front.write_error(error, "r-0")
             return Told(status, json.loads(body))
 
     def call(self, operation: str, who: tuple[str, str] | None = None, **members: Any) -> Told:
@@ -351,7 +354,7 @@ def test_an_error_has_its_code_a_detail_and_its_page(
     desk: Desk, error: KeysteadError, status: HTTPStatus, detail: str
 ) -> None:
     """What concerns the operator alone is kept from callers."""
-    assert desk.front.write_error(error) == (
+    assert desk.front.write_error(error, "r-1") == (
         status,
         msgspec.json.encode({"code": error.code, "detail": detail, "help": f"{HELP}#{error.code.lower()}"}),
     )
@@ -359,7 +362,10 @@ def test_an_error_has_its_code_a_detail_and_its_page(
 
 def test_a_bug_is_a_500_without_detail(desk: Desk) -> None:
     """Not even the name of the exception is told."""
-    assert desk.front.write_error(InternalError("ValueError")) == (500, b'{"code":"Internal"}')
+    assert desk.front.write_error(InternalError("ValueError"), "r-1") == (
+        500,
+        b'{"code":"Internal","request":"r-1"}',
+    )
 
 
 def test_an_answer_carries_its_request_id(desk: Desk) -> None:

@@ -36,6 +36,7 @@ from keystead.core.policy.document import (
     parse_guardrail,
     parse_identity_policy,
     parse_key_policy,
+    parse_trust_policy,
 )
 
 __all__ = [
@@ -57,4 +58,5 @@ __all__ = [
     "parse_guardrail",
     "parse_identity_policy",
     "parse_key_policy",
+    "parse_trust_policy",
 ]

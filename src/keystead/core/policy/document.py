@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from keystead.core.errors import MalformedPolicy
 from keystead.core.policy import keys
@@ -136,7 +136,7 @@ class Document:
 
 def parse_key_policy(text: str, name: str = "") -> Document:
     """A key policy; raises `MalformedPolicy` with what is wrong and where."""
-    return _parse(text, name, with_principals=True)
+    return _parse(text, name, _KEY)
 
 
 def parse_identity_policy(text: str, name: str = "") -> Document:
@@ -144,12 +144,27 @@ def parse_identity_policy(text: str, name: str = "") -> Document:
 
     Permission boundaries and session policies are written in the same way.
     """
-    return _parse(text, name, with_principals=False) if text else Document(name=name)
+    return _parse(text, name, _IDENTITY) if text else Document(name=name)
+
+
+def parse_trust_policy(text: str, name: str = "") -> Document:
+    """A role's trust policy: who may assume it. It is about that role, so its statements have no Resource.
+
+    Conditions may ask for the claims of a token (``token.example.com:sub``) of the identity providers that the
+    statement names as ``Federated``.
+    """
+    document = _parse(text, name, _TRUST)
+    for index, statement in enumerate(document.statements):
+        if "*" in statement.principals and statement.effect is Effect.ALLOW:
+            raise MalformedPolicy(
+                f"{_where(index, statement.label)}: Principal must say who may assume the role; everybody is too many."
+            )
+    return document
 
 
 def parse_guardrail(text: str, name: str = "") -> Document:
     """A guardrail of an account: a policy that names nobody and only denies."""
-    document = _parse(text, name, with_principals=False)
+    document = _parse(text, name, _IDENTITY)
     for index, statement in enumerate(document.statements):
         if statement.effect is Effect.ALLOW:
             raise MalformedPolicy(
@@ -178,7 +193,20 @@ def default_key_policy(account: str) -> str:
     )
 
 
-def _parse(text: str, name: str, *, with_principals: bool) -> Document:
+class _Form(NamedTuple):
+    """What the statements of one kind of policy may have."""
+
+    principals: bool
+    resources: bool
+    claims: bool  # conditions on the claims of tokens
+
+
+_KEY: Final = _Form(principals=True, resources=True, claims=False)
+_IDENTITY: Final = _Form(principals=False, resources=True, claims=False)
+_TRUST: Final = _Form(principals=True, resources=False, claims=True)
+
+
+def _parse(text: str, name: str, form: _Form) -> Document:
     # No character has fewer bytes in UTF-8 than one, so what is counted here can be looked at at once.
     if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
         raise MalformedPolicy(f"The policy is larger than {MAX_BYTES} bytes.")
@@ -201,10 +229,7 @@ def _parse(text: str, name: str, *, with_principals: bool) -> Document:
         raise MalformedPolicy("The policy must have a Statement.")
     variables = version == VERSIONS[0]
     return Document(
-        tuple(
-            _statement(s, i, with_principals=with_principals, variables=variables)
-            for i, s in enumerate(statements)
-        ),
+        tuple(_statement(s, i, form, variables=variables) for i, s in enumerate(statements)),
         name,
     )
 
@@ -229,14 +254,17 @@ def _where(index: int, label: str) -> str:
 def _statement(
     raw: Any,  # noqa: ANN401 - parsed JSON
     index: int,
+    form: _Form,
     *,
-    with_principals: bool,
     variables: bool,
 ) -> Statement:
     where = f"Statement {index}"
     if not isinstance(raw, dict):
         raise MalformedPolicy(f"{where} must be a JSON object.")
-    _only(raw, _ELEMENTS | (_WHO if with_principals else frozenset()), where)
+    known = (
+        _ELEMENTS | (_WHO if form.principals else frozenset()) | (_WHICH if form.resources else frozenset())
+    )
+    _only(raw, known, where)
     sid = raw.get("Sid", "")
     # It is written into the audit entry of every decision it makes, so it must be short and writable.
     if not isinstance(sid, str) or len(sid) > MAX_SID or not sid.isprintable():
@@ -246,11 +274,14 @@ def _statement(
     effect = raw.get("Effect")
     if effect not in ("Allow", "Deny"):
         raise MalformedPolicy(f"{where}: Effect must be Allow or Deny.")
-    who, all_but = _principals(raw, where, effect) if with_principals else (frozenset[str](), False)
+    who, all_but = _principals(raw, where, effect) if form.principals else (frozenset[str](), False)
     what, not_actions = _either(raw, "Action", where)
-    which, not_resources = _either(raw, "Resource", where)
+    which, not_resources = _either(raw, "Resource", where) if form.resources else (["*"], False)
     resources, open_resources, needed = _resources(which, where, negated=not_resources, variables=variables)
-    conditions = _conditions(raw.get("Condition", {}), where, variables=variables, deny=effect == "Deny")
+    issuers = _issuers(who) if form.claims else ()
+    conditions = _conditions(
+        raw.get("Condition", {}), where, issuers, variables=variables, deny=effect == "Deny"
+    )
     needed = needed.union(*(each.keys for each in conditions))
     return Statement(
         label=label,
@@ -269,7 +300,8 @@ def _statement(
     )
 
 
-_ELEMENTS: Final = frozenset({"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"})
+_ELEMENTS: Final = frozenset({"Sid", "Effect", "Action", "NotAction", "Condition"})
+_WHICH: Final = frozenset({"Resource", "NotResource"})
 _WHO: Final = frozenset({"Principal", "NotPrincipal"})
 
 
@@ -334,7 +366,7 @@ def _named(raw: Any, what: str) -> frozenset[str]:  # noqa: ANN401 - parsed JSON
 _KINDS: Final = {
     "AWS": (
         re.compile(
-            r"\*|\d{12}|arn:aws:iam::\d{12}:(root|(user|role|service)/[\w+=,.@/-]+)"
+            r"\*|\d{12}|arn:aws:iam::\d{12}:(root|(user|role|service(-account)?)/[\w+=,.@/-]+)"
             r"|arn:aws:sts::\d{12}:(assumed-role|federated-user)/[\w+=,.@/-]+",
             re.ASCII,
         ),
@@ -419,7 +451,21 @@ def _nothing(_name: str) -> None:
 # --- conditions ------------------------------------------------------------------------------------------
 
 
-def _conditions(raw: Any, where: str, *, variables: bool, deny: bool) -> tuple[Condition, ...]:  # noqa: ANN401 - parsed JSON
+def _issuers(who: Iterable[str]) -> tuple[str, ...]:
+    """What the names of claims begin with, for the identity providers among these principals, in lower case."""
+    return tuple(
+        f"{name.partition('oidc-provider/')[2]}:".lower() for name in who if "oidc-provider/" in name
+    )
+
+
+def _conditions(
+    raw: Any,  # noqa: ANN401 - parsed JSON
+    where: str,
+    issuers: tuple[str, ...],
+    *,
+    variables: bool,
+    deny: bool,
+) -> tuple[Condition, ...]:
     element = f"{where}: Condition"
     if not isinstance(raw, dict):
         raise MalformedPolicy(f"{element} must be an object of operators.")
@@ -429,7 +475,7 @@ def _conditions(raw: Any, where: str, *, variables: bool, deny: bool) -> tuple[C
             raise MalformedPolicy(f"{element}: {name[:100]} must be an object of condition keys.")
         for key, values in wanted.items():
             what = f"{element}: {name[:100]} {key[:100]}"
-            if not keys.known(key):
+            if not keys.known(key) and not _is_claim(key, issuers):
                 raise MalformedPolicy(f"{element} has an unknown condition key: {key[:100]}.")
             texts = _condition_values(values, what)
             try:
@@ -447,6 +493,11 @@ def _conditions(raw: Any, where: str, *, variables: bool, deny: bool) -> tuple[C
                 raise MalformedPolicy(f"{element} has an unknown operator: {name[:100]}.")
             found.append(compiled)
     return tuple(found)
+
+
+def _is_claim(key: str, issuers: tuple[str, ...]) -> bool:
+    folded = key.lower()
+    return any(folded.startswith(issuer) and len(folded) > len(issuer) for issuer in issuers)
 
 
 def _condition_values(raw: Any, what: str) -> list[str]:  # noqa: ANN401 - parsed JSON

@@ -4,7 +4,8 @@ Names are the same in upper and lower case. A key that is not listed here is ref
 condition on something that is never there would hold never or always, and its author would not notice.
 
 The ``kms:`` keys are those of AWS's service authorization reference. Of the ``aws:`` keys those have a meaning
-here that speak of the principal, the request or the resource, not of AWS's own networks and organizations.
+here that speak of the principal, the request or the resource, not of AWS's own networks and organizations. The
+``sts:`` keys are those of requests for a role's session.
 """
 
 from typing import Final
@@ -75,6 +76,8 @@ AWS: Final = (
     "aws:username",
 )
 
+STS: Final = ("sts:ExternalId", "sts:RoleSessionName", "sts:SourceIdentity", "sts:TransitiveTagKeys")
+
 KEYSTEAD: Final = ("keystead:ChangeTicket", "keystead:DayOfWeek", "keystead:TimeOfDay")
 
 FAMILIES: Final = (
@@ -91,18 +94,9 @@ UNFILLED: Final = (
     "aws:CalledVia",
     "aws:CalledViaFirst",
     "aws:CalledViaLast",
-    "aws:FederatedProvider",
-    "aws:MultiFactorAuthAge",
-    "aws:MultiFactorAuthPresent",
     "aws:PrincipalServiceName",
-    "aws:PrincipalTag/",
     "aws:SourceAccount",
     "aws:SourceArn",
-    "aws:SourceIdentity",
-    "aws:TokenIssueTime",
-    "aws:UserAgent",
-    "aws:userid",
-    "keystead:ChangeTicket",
     "kms:ReEncryptOnSameKey",
     "kms:RecipientAttestation:ImageSha384",
     "kms:RecipientAttestation:NitroTPMPCR",
@@ -111,7 +105,7 @@ UNFILLED: Final = (
 )
 """The keys, and beginnings of keys, that no request has a value for yet."""
 
-_NAMES: Final = frozenset(name.lower() for name in (*KMS, *AWS, *KEYSTEAD))
+_NAMES: Final = frozenset(name.lower() for name in (*KMS, *AWS, *STS, *KEYSTEAD))
 _BEGINNINGS: Final = tuple(family.lower() for family in FAMILIES)
 
 

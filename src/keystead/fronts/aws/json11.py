@@ -12,33 +12,33 @@ how its result becomes an answer.
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 from zlib import crc32
 
 from keystead.core.errors import KeysteadError, NotFound
 from keystead.core.ports import Clock
-from keystead.crypto.secret import Secret
-from keystead.crypto.sigv4 import Credential
 from keystead.fronts.aws import errors, model, names
+from keystead.fronts.aws.credentials import Credentials
 from keystead.fronts.aws.operations import ROWS
 from keystead.fronts.aws.sigv4 import Verifier
 from keystead.fronts.aws.validate import parse, validate
 from keystead.fronts.front import Asked, Inquiry
 from keystead.service.caller import Caller
 from keystead.service.entry import Entry
-from keystead.service.workingset import HeldCredential, WorkingSet
+from keystead.service.workingset import HeldCredential
 
 PREFIX: Final = b"TrentService."
+TICKET: Final = b"x-amz-meta-change-ticket"  # begins with x-amz-, so that SigV4 wants it signed
+MAX_STATED: Final = 256
 CONTENT_TYPE: Final = b"Content-Type: application/x-amz-json-1.1\r\n"
 
 
 class Json11:
     """The front (`keystead.fronts.front.Front`). For one thread."""
 
-    def __init__(self, *, working: WorkingSet, clock: Clock, regions: tuple[str, ...]) -> None:
-        self._working = working
+    def __init__(self, *, credentials: Credentials, clock: Clock, regions: tuple[str, ...]) -> None:
         self._regions = frozenset(regions)
-        self._verifier = Verifier(service="kms", lookup=self._credential, clock=clock)
+        self._verifier = Verifier(service="kms", lookup=credentials.find, clock=clock)
 
     def read(self, inquiry: Inquiry, request: str) -> Asked:
         """Authenticate and understand one request."""
@@ -55,7 +55,7 @@ class Json11:
         row = ROWS[name]
         taken = parse(operation, inquiry.body)
         validate(operation, taken)
-        held: HeldCredential = verified.principal  # type: ignore[assignment]  # as `_credential` gave it
+        held: HeldCredential = verified.principal  # type: ignore[assignment]  # as `Credentials` gave it
         caller = Caller(
             held.identity,
             request,
@@ -65,6 +65,7 @@ class Json11:
             inquiry.peer,
             _trace(headers),
             inquiry.secure,
+            *stated(headers),
         )
         return Asked(name, caller, row.command(taken), row.write)
 
@@ -80,7 +81,7 @@ class Json11:
             trace=_trace(inquiry.headers),
         )
 
-    def write_error(self, error: KeysteadError) -> tuple[int, bytes]:
+    def write_error(self, error: KeysteadError, request: str) -> tuple[int, bytes]:  # noqa: ARG002 - it is in the head
         """AWS's status and JSON for an error."""
         return errors.encode(error)
 
@@ -92,13 +93,11 @@ class Json11:
             crc32(body),
         )
 
-    def _credential(self, access_key_id: str) -> Credential | None:
-        held = self._working.credential(access_key_id)
-        if held is None:
-            return None
-        if held.proof is None:  # made once, so that the verifier knows it again
-            held.proof = Credential(held.access_key_id, Secret(held.secret), principal=held)
-        return cast("Credential", held.proof)
+
+def stated(headers: Mapping[bytes, bytes]) -> tuple[str, str]:
+    """What a client says of itself: its name, and the change ticket that it works on."""
+    agent, ticket = headers.get(b"user-agent", b""), headers.get(TICKET, b"")
+    return agent[:MAX_STATED].decode("latin-1"), ticket[:MAX_STATED].decode("latin-1")
 
 
 def _trace(headers: Mapping[bytes, bytes]) -> str:

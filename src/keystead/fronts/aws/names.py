@@ -33,7 +33,7 @@ _arn: Final = re.compile(rf"arn:aws:kms:({_REGION}):({_ACCOUNT}):(?:key/({_KEY_I
 _NAME: Final = r"[A-Za-z0-9_+=,.@-]{1,64}"
 _PATH: Final = r"/(?:[\x21-\x2e\x30-\x7e]+/)*"
 _principal: Final = re.compile(
-    rf"arn:aws:iam::({_ACCOUNT}):(?:(root)|(user|role)({_PATH})({_NAME}))"
+    rf"arn:aws:iam::({_ACCOUNT}):(?:(root)|(user|role|service-account)({_PATH})({_NAME}))"
     rf"|arn:aws:sts::({_ACCOUNT}):(assumed-role)/({_NAME})/({_NAME})"
 ).fullmatch
 _LONGEST_PRINCIPAL: Final = 2048
@@ -57,7 +57,7 @@ def key_reference(text: str) -> KeyReference:
 class PrincipalName(msgspec.Struct, frozen=True):
     """A principal as an ARN names it."""
 
-    kind: str  # "root", "user", "role" or "assumed-role"
+    kind: str  # "root", "user", "role", "service-account" or "assumed-role"
     account: str
     name: str = ""  # of the user or role, without its path
     path: str = "/"

@@ -124,15 +124,15 @@ class Verifier:
     Header names are lower case, values as received without line breaks; of a header that came twice the
     values are joined by a comma, or the request was refused before.
 
-    ``lookup`` answers None for an access key that is unknown or disabled; it is asked for every request,
-    so a changed secret counts at once.
+    ``lookup`` is given an access key and the session token that came with it, if one did. It answers None if that is
+    unknown or disabled; it is asked for every request, so a changed secret counts at once.
     """
 
     def __init__(
         self,
         *,
         service: str,
-        lookup: Callable[[str], Credential | None],
+        lookup: Callable[[str, bytes | None], Credential | None],
         clock: Clock,
         skew_seconds: int = 300,
         cache_size: int = 1024,
@@ -178,7 +178,8 @@ class Verifier:
             raise _misdated(claim.day, stamp, seconds, now, self._skew)
 
         # (4) The signing key: the remembered one while the credential is what it was.
-        credential = self._lookup(claim.access_key) or _STRANGER
+        token = headers.get(b"x-amz-security-token")
+        credential = self._lookup(claim.access_key, token) or _STRANGER
         if credential is not claim.credential and credential != claim.credential:
             claim.key_for(credential, self._service)
 
@@ -208,7 +209,6 @@ class Verifier:
             raise InvalidSignature(_MISMATCH)
 
         # (8) The session token: a temporary credential's own, and none for a long-term one.
-        token = headers.get(b"x-amz-security-token")
         if token is not None or credential.token is not None:
             _require_token(token, credential.token)
 

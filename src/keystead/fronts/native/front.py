@@ -7,7 +7,7 @@
     {"name": "billing", "policy": "{...}"}
 
 It is signed with SigV4 like AWS's, for the service name ``keystead``. Answers are JSON. Errors are
-``{"code": ..., "detail": ..., "help": ...}`` with the HTTP status of the error's kind (413 for what is too
+``{"code": ..., "detail": ..., "help": ..., "request": ...}`` with the HTTP status of the error's kind (413 for what is too
 large); the code is stable and ``help`` is where it is explained.
 """
 
@@ -30,9 +30,9 @@ from keystead.core.errors import (
 )
 from keystead.core.ports import Clock
 from keystead.crypto.links import SCHEME
-from keystead.crypto.secret import Secret
-from keystead.crypto.sigv4 import Credential
 from keystead.fronts.aws import names
+from keystead.fronts.aws.credentials import Credentials
+from keystead.fronts.aws.json11 import stated
 from keystead.fronts.aws.sigv4 import Verifier
 from keystead.fronts.front import Asked, Inquiry
 from keystead.fronts.links import ROWS as LINK_ROWS
@@ -42,7 +42,7 @@ from keystead.fronts.native.row import Row
 from keystead.service.caller import Caller
 from keystead.service.entry import Entry
 from keystead.service.gate import InternalError
-from keystead.service.workingset import HeldCredential, WorkingSet
+from keystead.service.workingset import HeldCredential
 
 PREFIX: Final = b"/v1/"
 SERVICE: Final = "keystead"
@@ -72,12 +72,11 @@ class Native:
     """The front (`keystead.fronts.front.Front`). For one thread."""
 
     def __init__(
-        self, *, working: WorkingSet, clock: Clock, help_url: str, links: LinkFront | None = None
+        self, *, credentials: Credentials, clock: Clock, help_url: str, links: LinkFront | None = None
     ) -> None:
-        self._working = working
         self._links = links
         self._help_url = help_url
-        self._verifier = Verifier(service=SERVICE, lookup=self._credential, clock=clock)
+        self._verifier = Verifier(service=SERVICE, lookup=credentials.find, clock=clock)
 
     def read(self, inquiry: Inquiry, request: str) -> Asked:
         """Authenticate and understand one request."""
@@ -96,7 +95,7 @@ class Native:
             raise InvalidRequest(f"The body does not fit {name}: {error}") from None
         except (UnicodeDecodeError, RecursionError):
             raise InvalidRequest("The body is not UTF-8, or is nested too deeply.") from None
-        held: HeldCredential = verified.principal  # type: ignore[assignment]  # as `_credential` gave it
+        held: HeldCredential = verified.principal  # type: ignore[assignment]  # as `Credentials` gave it
         caller = Caller(
             held.identity,
             request,
@@ -104,7 +103,9 @@ class Native:
             verified.access_key,
             "sigv4",
             inquiry.peer,
-            secure=inquiry.secure,
+            "",
+            inquiry.secure,
+            *stated(inquiry.headers),
         )
         return Asked(name, caller, row.command(taken), lambda result: _encode(row.answer(result)))
 
@@ -118,22 +119,21 @@ class Native:
             source=inquiry.peer,
         )
 
-    def write_error(self, error: KeysteadError) -> tuple[int, bytes]:
+    def write_error(self, error: KeysteadError, request: str) -> tuple[int, bytes]:
         """The status of the error's kind, and its code; a bug has neither a detail nor a page."""
         if isinstance(error, InternalError):
-            return HTTPStatus.INTERNAL_SERVER_ERROR, _encode({"code": error.code})
+            return HTTPStatus.INTERNAL_SERVER_ERROR, _encode({"code": error.code, "request": request})
         detail = OUT_OF_ORDER if isinstance(error, _OURS) else str(error) or str(error.__doc__)
         too_large = isinstance(error, TooLarge)
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else STATUS[error.kind], _encode(
-            {"code": error.code, "detail": detail, "help": f"{self._help_url}#{error.code.lower()}"}
+            {
+                "code": error.code,
+                "detail": detail,
+                "help": f"{self._help_url}#{error.code.lower()}",
+                "request": request,
+            }
         )
 
     def head(self, request: str, body: bytes) -> bytes:  # noqa: ARG002 - AWS's front needs the body
         """The header lines of every answer."""
         return b"Content-Type: application/json\r\nX-Request-Id: %b\r\n" % request.encode()
-
-    def _credential(self, access_key_id: str) -> Credential | None:
-        held = self._working.credential(access_key_id)
-        if held is None:
-            return None
-        return Credential(held.access_key_id, Secret(held.secret), principal=held)

@@ -1,0 +1,173 @@
+"""The actions that policies speak of, and what each of them is for.
+
+Whether somebody may use keys *and* decide who may use them is a question about classes of actions, so every action
+has exactly one. A new action without a class fails a test by name: whoever adds it says here what it amounts to.
+
+The names are those that are decided about. `ReEncrypt` is two of them, and no ``kms:ReEncrypt`` is ever asked for.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from keystead.core.grant import CONTEXTUAL
+
+
+class Class(StrEnum):
+    """What an action amounts to."""
+
+    USE = "use"  # cryptography with a key
+    MANAGE = "manage"  # a key's life, names, tags and material
+    POLICY_WRITE = "policy-write"  # says who may use a key
+    IDENTITY_WRITE = "identity-write"  # says who somebody is, and what their own policies allow
+    READ = "read"  # shows, and changes nothing
+    OPERATE = "operate"  # keeps the service going, without a key in hand
+    SESSION = "session"  # becomes somebody for a while, as far as a trust policy lets
+    SERVICE = "service"  # the service's own: its jobs and its links to other installations
+
+
+_CLASSES: Final[Mapping[Class, tuple[str, ...]]] = {
+    Class.USE: (
+        "kms:Decapsulate",
+        "kms:Decrypt",
+        "kms:DeriveSharedSecret",
+        "kms:Encapsulate",
+        "kms:Encrypt",
+        "kms:GenerateDataKey",
+        "kms:GenerateDataKeyPair",
+        "kms:GenerateDataKeyPairWithoutPlaintext",
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:GenerateMac",
+        "kms:GenerateRandom",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+        "kms:Sign",
+        "kms:Verify",
+        "kms:VerifyMac",
+    ),
+    # A key that is created has its policy from the request, but it has not protected anything yet.
+    Class.MANAGE: (
+        "kms:CancelKeyDeletion",
+        "kms:CreateAlias",
+        "kms:CreateCustomKeyStore",
+        "kms:CreateKey",
+        "kms:DeleteAlias",
+        "kms:DeleteCustomKeyStore",
+        "kms:DeleteImportedKeyMaterial",
+        "kms:DisableKey",
+        "kms:DisableKeyRotation",
+        "kms:EnableKey",
+        "kms:EnableKeyRotation",
+        "kms:GetParametersForImport",
+        "kms:ImportKeyMaterial",
+        "kms:RotateKeyOnDemand",
+        "kms:ScheduleKeyDeletion",
+        "kms:TagResource",
+        "kms:UntagResource",
+        "kms:UpdateAlias",
+        "kms:UpdateCustomKeyStore",
+        "kms:UpdateKeyDescription",
+        "kms:UpdatePrimaryRegion",
+    ),
+    # A grant is a permission like one in a key policy. A replica is the same material under a policy of the request's.
+    Class.POLICY_WRITE: (
+        "kms:CreateGrant",
+        "kms:PutKeyPolicy",
+        "kms:ReplicateKey",
+        "kms:RetireGrant",
+        "kms:RevokeGrant",
+    ),
+    # An access key made for somebody else is that somebody's permissions.
+    Class.IDENTITY_WRITE: (
+        "keystead:CreateAccessKey",
+        "keystead:CreatePrincipal",
+        "keystead:DeleteAccessKey",
+        "keystead:DeletePrincipal",
+        "keystead:PutPrincipalPolicy",
+        "keystead:SetAccessKeyStatus",
+    ),
+    Class.READ: (
+        "keystead:ListAccessKeys",
+        "keystead:ListPrincipals",
+        "kms:DescribeCustomKeyStores",
+        "kms:DescribeKey",
+        "kms:GetKeyLastUsage",
+        "kms:GetKeyPolicy",
+        "kms:GetKeyRotationStatus",
+        "kms:GetPublicKey",
+        "kms:ListAliases",
+        "kms:ListGrants",
+        "kms:ListKeyPolicies",
+        "kms:ListKeyRotations",
+        "kms:ListKeys",
+        "kms:ListResourceTags",
+        "kms:ListRetirableGrants",
+    ),
+    Class.OPERATE: ("kms:ConnectCustomKeyStore", "kms:DisconnectCustomKeyStore"),
+    Class.SESSION: (),
+    Class.SERVICE: (
+        "keystead:DestroyKey",
+        "keystead:ExpireKeyMaterial",
+        "keystead:LinkMember",
+        "keystead:LinkMove",
+        "keystead:LinkStates",
+        "keystead:MemberTold",
+        "keystead:MoveTold",
+        "keystead:RotateKey",
+        "keystead:TellMember",
+        "keystead:TellMove",
+    ),
+}
+
+ACTIONS: Final[Mapping[str, Class]] = {name: which for which, names in _CLASSES.items() for name in names}
+"""Every action with its class."""
+
+
+def of(*classes: Class) -> frozenset[str]:
+    """The actions of these classes."""
+    return frozenset().union(*(_CLASSES[which] for which in classes))
+
+
+USES: Final = of(Class.USE)
+WRITES: Final = of(Class.POLICY_WRITE, Class.IDENTITY_WRITE)
+"""What nobody should have together with a use: then they could allow themselves anything, and do it."""
+
+_CONTEXTUAL: Final = frozenset(f"kms:{operation}" for operation in CONTEXTUAL)
+_ENCRYPTING: Final = _CONTEXTUAL
+
+HAVE: Final[Mapping[str, frozenset[str]]] = {
+    "aws:requesttag/": frozenset({"kms:CreateKey", "kms:ReplicateKey", "kms:TagResource"}),
+    "aws:tagkeys": frozenset({"kms:CreateKey", "kms:ReplicateKey", "kms:TagResource", "kms:UntagResource"}),
+    "kms:bypasspolicylockoutsafetycheck": frozenset({"kms:CreateKey", "kms:PutKeyPolicy", "kms:ReplicateKey"}),
+    "kms:datakeypairspec": frozenset(
+        {"kms:GenerateDataKeyPair", "kms:GenerateDataKeyPairWithoutPlaintext"}
+    ),
+    "kms:encryptionalgorithm": _ENCRYPTING,
+    "kms:encryptioncontext:": _CONTEXTUAL,
+    "kms:encryptioncontextkeys": _CONTEXTUAL,
+    "kms:expirationmodel": frozenset({"kms:ImportKeyMaterial"}),
+    "kms:grantconstrainttype": frozenset({"kms:CreateGrant"}),
+    "kms:granteeprincipal": frozenset({"kms:CreateGrant"}),
+    "kms:grantoperations": frozenset({"kms:CreateGrant"}),
+    "kms:keyagreementalgorithm": frozenset({"kms:DeriveSharedSecret"}),
+    "kms:macalgorithm": frozenset({"kms:GenerateMac", "kms:VerifyMac"}),
+    "kms:messagetype": frozenset({"kms:Sign", "kms:Verify"}),
+    "kms:replicaregion": frozenset({"kms:ReplicateKey"}),
+    "kms:retiringprincipal": frozenset({"kms:CreateGrant"}),
+    "kms:rotationperiodindays": frozenset({"kms:EnableKeyRotation"}),
+    "kms:schedulekeydeletionpendingwindowindays": frozenset({"kms:ScheduleKeyDeletion"}),
+    "kms:signingalgorithm": frozenset({"kms:Sign", "kms:Verify"}),
+    "kms:validto": frozenset({"kms:ImportKeyMaterial"}),
+    "kms:wrappingalgorithm": frozenset({"kms:GetParametersForImport"}),
+    "kms:wrappingkeyspec": frozenset({"kms:GetParametersForImport"}),
+}
+"""The condition keys, and beginnings of some, that only these actions have a value for; in lower case."""
+
+
+def having(key: str) -> frozenset[str] | None:
+    """The actions whose requests can have that condition key; None if all can."""
+    folded = key.lower()
+    for name, actions in HAVE.items():
+        if folded == name or (name[-1] in ":/" and folded.startswith(name)):
+            return actions
+    return None
