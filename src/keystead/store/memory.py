@@ -14,6 +14,8 @@ from typing import TypeVar
 
 from typing_extensions import override
 
+from keystead.core.declaration import Declaration, declaration_ref
+from keystead.core.declaration import Kind as DeclarationKind
 from keystead.core.errors import (
     AlreadyExists,
     ConfigError,
@@ -26,7 +28,7 @@ from keystead.core.importing import ImportOffer
 from keystead.core.key import Alias, Key, State, Version, key_ref
 from keystead.core.keystore import KeyStore
 from keystead.core.ports import Change, Store, Transaction, View
-from keystead.core.principal import AccessKey, Principal
+from keystead.core.principal import INSTALLATION, AccessKey, Account, Principal, Provider
 from keystead.core.seal import SealSlot
 
 T = TypeVar("T")
@@ -60,6 +62,9 @@ class _Tables:
     key_stores: dict[str, KeyStore] = field(default_factory=dict)
     principals: dict[str, Principal] = field(default_factory=dict)
     access_keys: dict[str, AccessKey] = field(default_factory=dict)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    declarations: dict[tuple[str, DeclarationKind, str], Declaration] = field(default_factory=dict)
+    providers: dict[str, Provider] = field(default_factory=dict)
     account_keys: dict[str, str] = field(default_factory=dict)
     seal_slots: dict[str, SealSlot] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
@@ -77,6 +82,9 @@ class _Tables:
             dict(self.key_stores),
             dict(self.principals),
             dict(self.access_keys),
+            dict(self.accounts),
+            dict(self.declarations),
+            dict(self.providers),
             dict(self.account_keys),
             dict(self.seal_slots),
             dict(self.settings),
@@ -253,6 +261,20 @@ class _View(View):
         return _page(found, lambda principal: principal.arn, after, limit)
 
     @override
+    def members(self, group: str, after: str, limit: int) -> list[Principal]:
+        found = (principal for principal in self._tables.principals.values() if group in principal.groups)
+        return _page(found, lambda principal: principal.arn, after, limit)
+
+    @override
+    def principals_under(self, policy: str, limit: int) -> list[Principal]:
+        found = (
+            principal
+            for principal in self._tables.principals.values()
+            if policy and policy in (*principal.attached, principal.boundary)
+        )
+        return _page(found, lambda principal: principal.arn, "", limit)
+
+    @override
     def access_key(self, access_key_id: str) -> AccessKey | None:
         return self._tables.access_keys.get(access_key_id)
 
@@ -260,6 +282,37 @@ class _View(View):
     def access_keys(self, principal: str) -> list[AccessKey]:
         found = [key for key in self._tables.access_keys.values() if key.principal == principal]
         return sorted(found, key=lambda key: key.id)
+
+    @override
+    def account(self, account_id: str) -> Account | None:
+        return self._tables.accounts.get(account_id)
+
+    @override
+    def accounts(self, after: str, limit: int) -> list[Account]:
+        found = (account for account in self._tables.accounts.values() if account.id != INSTALLATION)
+        return _page(found, lambda account: account.id, after, limit)
+
+    @override
+    def declaration(self, account: str, kind: DeclarationKind, name: str) -> Declaration | None:
+        return self._tables.declarations.get((account, kind, name))
+
+    @override
+    def declarations(self, account: str, kind: DeclarationKind, after: str, limit: int) -> list[Declaration]:
+        found = (
+            declaration
+            for declaration in self._tables.declarations.values()
+            if declaration.account == account and declaration.kind is kind
+        )
+        return _page(found, lambda declaration: declaration.name, after, limit)
+
+    @override
+    def provider(self, arn: str) -> Provider | None:
+        return self._tables.providers.get(arn)
+
+    @override
+    def providers(self, account: str, after: str, limit: int) -> list[Provider]:
+        found = (provider for provider in self._tables.providers.values() if provider.account == account)
+        return _page(found, lambda provider: provider.arn, after, limit)
 
     @override
     def account_keys(self) -> dict[str, str]:
@@ -439,6 +492,35 @@ class _Transaction(_View, Transaction):
     def delete_access_key(self, access_key_id: str) -> None:
         if self._tables.access_keys.pop(access_key_id, None) is not None:
             self._wrote("access-key", access_key_id)
+
+    @override
+    def put_account(self, account: Account) -> None:
+        _storable(astuple(account))
+        self._tables.accounts[account.id] = account
+        self._wrote("account", account.id)
+
+    @override
+    def put_declaration(self, declaration: Declaration) -> None:
+        _storable(astuple(declaration))
+        place = (declaration.account, declaration.kind, declaration.name)
+        self._tables.declarations[place] = declaration
+        self._wrote("declaration", declaration_ref(*place))
+
+    @override
+    def delete_declaration(self, account: str, kind: DeclarationKind, name: str) -> None:
+        if self._tables.declarations.pop((account, kind, name), None) is not None:
+            self._wrote("declaration", declaration_ref(account, kind, name))
+
+    @override
+    def put_provider(self, provider: Provider) -> None:
+        _storable(astuple(provider))
+        self._tables.providers[provider.arn] = provider
+        self._wrote("provider", provider.arn)
+
+    @override
+    def delete_provider(self, arn: str) -> None:
+        if self._tables.providers.pop(arn, None) is not None:
+            self._wrote("provider", arn)
 
     @override
     def put_account_key(self, account: str, wrapped: str) -> None:

@@ -50,6 +50,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert as upsert
 from typing_extensions import override
 
+from keystead.core.declaration import Declaration, declaration_ref
+from keystead.core.declaration import Kind as DeclarationKind
 from keystead.core.errors import (
     AlreadyExists,
     ConfigError,
@@ -64,7 +66,7 @@ from keystead.core.importing import ImportOffer
 from keystead.core.key import Alias, Key, Version, key_ref
 from keystead.core.keystore import KeyStore
 from keystead.core.ports import Change, Store, Transaction, View
-from keystead.core.principal import AccessKey, Principal
+from keystead.core.principal import INSTALLATION, AccessKey, Account, Principal, Provider
 from keystead.core.seal import SealSlot
 from keystead.store.schema import migration, rows, tables
 
@@ -125,6 +127,7 @@ def _due(condition: TextClause, date: ColumnElement[Any], *more: ColumnElement[b
 
 _k, _v, _a, _p, _c = tables.keys.c, tables.versions.c, tables.aliases.c, tables.principals.c, tables.changes.c
 _g, _o, _s = tables.grants.c, tables.import_offers.c, tables.key_stores.c
+_l = tables.principal_links.c
 
 KEY = select(tables.keys).where(*_by(tables.keys, "region", "id"))
 KEYS = _page(select(tables.keys).where(*_by(tables.keys, "account", "region"), tables.NOT_DESTROYED), _k.id)
@@ -171,10 +174,25 @@ KEY_STORE = select(tables.key_stores).where(*_by(tables.key_stores, "id"))
 KEY_STORES = _page(select(tables.key_stores).where(*_by(tables.key_stores, "account", "region")), _s.id)
 PRINCIPAL = select(tables.principals).where(*_by(tables.principals, "arn"))
 PRINCIPALS = _page(select(tables.principals).where(*_by(tables.principals, "account")), _p.arn)
+# Ordered by the link's column and not by the principal's, which is the same: so the links are walked in order.
+_LINKED = select(tables.principals).join(tables.principal_links).where(*_by(tables.principal_links, "ref"))
+MEMBERS = _page(_LINKED.where(_l.kind == tables.GROUP_LINK), _l.principal)
+PRINCIPALS_UNDER = (
+    _LINKED.where(_l.kind == tables.POLICY_LINK).order_by(_l.principal).limit(bindparam("limit"))
+)
 ACCESS_KEY = select(tables.access_keys).where(*_by(tables.access_keys, "id"))
 ACCESS_KEYS = (
     select(tables.access_keys).where(*_by(tables.access_keys, "principal")).order_by(tables.access_keys.c.id)
 )
+ACCOUNT = select(tables.accounts).where(*_by(tables.accounts, "id"))
+ACCOUNTS = _page(select(tables.accounts).where(tables.accounts.c.id != INSTALLATION), tables.accounts.c.id)
+DECLARATION = select(tables.declarations).where(*_by(tables.declarations, "account", "kind", "name"))
+DECLARATIONS = _page(
+    select(tables.declarations).where(*_by(tables.declarations, "account", "kind")),
+    tables.declarations.c.name,
+)
+PROVIDER = select(tables.providers).where(*_by(tables.providers, "arn"))
+PROVIDERS = _page(select(tables.providers).where(*_by(tables.providers, "account")), tables.providers.c.arn)
 ACCOUNT_KEYS = select(tables.account_keys.c.account, tables.account_keys.c.wrapped).order_by(
     tables.account_keys.c.account
 )
@@ -212,8 +230,15 @@ PUT_KEY_STORE = _put(tables.key_stores)
 DELETE_KEY_STORE = delete(tables.key_stores).where(*_by(tables.key_stores, "id"))
 PUT_PRINCIPAL = _put(tables.principals)
 DELETE_PRINCIPAL = delete(tables.principals).where(*_by(tables.principals, "arn"))
+LINK_PRINCIPAL = insert(tables.principal_links)
+UNLINK_PRINCIPAL = delete(tables.principal_links).where(*_by(tables.principal_links, "principal"))
 PUT_ACCESS_KEY = _put(tables.access_keys)
 DELETE_ACCESS_KEY = delete(tables.access_keys).where(*_by(tables.access_keys, "id"))
+PUT_ACCOUNT = _put(tables.accounts)
+PUT_DECLARATION = _put(tables.declarations)
+DELETE_DECLARATION = delete(tables.declarations).where(*_by(tables.declarations, "account", "kind", "name"))
+PUT_PROVIDER = _put(tables.providers)
+DELETE_PROVIDER = delete(tables.providers).where(*_by(tables.providers, "arn"))
 PUT_ACCOUNT_KEY = _put(tables.account_keys)
 PUT_SEAL_SLOT = _put(tables.seal_slots)
 DELETE_SEAL_SLOT = delete(tables.seal_slots).where(*_by(tables.seal_slots, "id"))
@@ -323,6 +348,11 @@ def _session(engine: Engine, path: Path) -> Iterator[_Session]:
 # --- what is asked of the database -----------------------------------------------------------------------
 
 
+def _place(account: str, kind: DeclarationKind, name: str) -> dict[str, str]:
+    """Where a declaration is, as parameters."""
+    return {"account": account, "kind": kind.value, "name": name}
+
+
 class _View(View):
     """The port's `View` on a session."""
 
@@ -330,13 +360,15 @@ class _View(View):
         self._session = session
 
     def _one(
-        self, kind: type[rows.Record], statement: Executable, **parameters: object
+        self, kind: type[rows.Record], statement: Executable, /, **parameters: object
     ) -> rows.Record | None:
         """The record that a query finds, if any."""
         found = self._session.rows(statement, parameters)
         return rows.record(kind, found[0]) if found else None
 
-    def _all(self, kind: type[rows.Record], statement: Executable, **parameters: object) -> list[rows.Record]:
+    def _all(
+        self, kind: type[rows.Record], statement: Executable, /, **parameters: object
+    ) -> list[rows.Record]:
         """The records that a query finds."""
         return [rows.record(kind, row) for row in self._session.rows(statement, parameters)]
 
@@ -448,12 +480,45 @@ class _View(View):
         return self._all(Principal, PRINCIPALS, account=account, after=after, limit=limit)
 
     @override
+    def members(self, group: str, after: str, limit: int) -> list[Principal]:
+        return self._all(Principal, MEMBERS, ref=group, after=after, limit=limit)
+
+    @override
+    def principals_under(self, policy: str, limit: int) -> list[Principal]:
+        return self._all(Principal, PRINCIPALS_UNDER, ref=policy, limit=limit)
+
+    @override
     def access_key(self, access_key_id: str) -> AccessKey | None:
         return self._one(AccessKey, ACCESS_KEY, id=access_key_id)
 
     @override
     def access_keys(self, principal: str) -> list[AccessKey]:
         return self._all(AccessKey, ACCESS_KEYS, principal=principal)
+
+    @override
+    def account(self, account_id: str) -> Account | None:
+        return self._one(Account, ACCOUNT, id=account_id)
+
+    @override
+    def accounts(self, after: str, limit: int) -> list[Account]:
+        return self._all(Account, ACCOUNTS, after=after, limit=limit)
+
+    @override
+    def declaration(self, account: str, kind: DeclarationKind, name: str) -> Declaration | None:
+        return self._one(Declaration, DECLARATION, **_place(account, kind, name))
+
+    @override
+    def declarations(self, account: str, kind: DeclarationKind, after: str, limit: int) -> list[Declaration]:
+        place = {"account": account, "kind": kind.value}
+        return self._all(Declaration, DECLARATIONS, after=after, limit=limit, **place)
+
+    @override
+    def provider(self, arn: str) -> Provider | None:
+        return self._one(Provider, PROVIDER, arn=arn)
+
+    @override
+    def providers(self, account: str, after: str, limit: int) -> list[Provider]:
+        return self._all(Provider, PROVIDERS, account=account, after=after, limit=limit)
 
     @override
     def account_keys(self) -> dict[str, str]:
@@ -592,12 +657,16 @@ class _Transaction(_View, Transaction):
     @override
     def put_principal(self, principal: Principal) -> None:
         self._write("principal", principal.arn, PUT_PRINCIPAL, rows.row(principal))
+        self._session.write(UNLINK_PRINCIPAL, {"principal": principal.arn})
+        for link in rows.links(principal):
+            self._session.write(LINK_PRINCIPAL, link)
 
     @override
     def delete_principal(self, arn: str) -> None:
         # One by one and not by a cascade: each access key has its own line in the change feed.
         for access_key in self.access_keys(arn):
             self.delete_access_key(access_key.id)
+        self._session.write(UNLINK_PRINCIPAL, {"principal": arn})
         self._write("principal", arn, DELETE_PRINCIPAL, {"arn": arn})
 
     @override
@@ -607,6 +676,28 @@ class _Transaction(_View, Transaction):
     @override
     def delete_access_key(self, access_key_id: str) -> None:
         self._write("access-key", access_key_id, DELETE_ACCESS_KEY, {"id": access_key_id})
+
+    @override
+    def put_account(self, account: Account) -> None:
+        self._write("account", account.id, PUT_ACCOUNT, rows.row(account))
+
+    @override
+    def put_declaration(self, declaration: Declaration) -> None:
+        ref = declaration_ref(declaration.account, declaration.kind, declaration.name)
+        self._write("declaration", ref, PUT_DECLARATION, rows.row(declaration))
+
+    @override
+    def delete_declaration(self, account: str, kind: DeclarationKind, name: str) -> None:
+        ref = declaration_ref(account, kind, name)
+        self._write("declaration", ref, DELETE_DECLARATION, _place(account, kind, name))
+
+    @override
+    def put_provider(self, provider: Provider) -> None:
+        self._write("provider", provider.arn, PUT_PROVIDER, rows.row(provider))
+
+    @override
+    def delete_provider(self, arn: str) -> None:
+        self._write("provider", arn, DELETE_PROVIDER, {"arn": arn})
 
     @override
     def put_account_key(self, account: str, wrapped: str) -> None:

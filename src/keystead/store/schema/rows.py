@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from keystead.core.declaration import Declaration
 from keystead.core.errors import DataDamaged
 from keystead.core.grant import Grant
 from keystead.core.importing import ImportOffer
 from keystead.core.key import Alias, Key, Version
 from keystead.core.keystore import KeyStore
 from keystead.core.ports import Change
-from keystead.core.principal import AccessKey, Principal
+from keystead.core.principal import AccessKey, Account, Principal, Provider
 from keystead.core.seal import SealSlot
 from keystead.store.schema import tables
 
@@ -31,6 +32,9 @@ Record = TypeVar(
     KeyStore,
     Principal,
     AccessKey,
+    Account,
+    Declaration,
+    Provider,
     SealSlot,
     Change,
 )
@@ -44,6 +48,9 @@ _TABLES = {
     KeyStore: tables.key_stores,
     Principal: tables.principals,
     AccessKey: tables.access_keys,
+    Account: tables.accounts,
+    Declaration: tables.declarations,
+    Provider: tables.providers,
     SealSlot: tables.seal_slots,
     Change: tables.changes,
 }
@@ -54,6 +61,8 @@ _NAMES = {kind: tuple(column.name for column in table.primary_key) for kind, tab
 _JSON: dict[type, tuple[str, ...]] = {
     Key: ("members",),
     Grant: ("operations", "context_equals", "context_subset"),
+    Principal: ("attached", "groups", "tags"),
+    Provider: ("audiences",),
     SealSlot: ("parameters",),
 }
 
@@ -80,3 +89,13 @@ def row(record: Record) -> dict[str, Any]:
         # As it is, not escaped: what is no Unicode text is refused here as in every other column.
         values[field] = json.dumps(values[field], sort_keys=True, ensure_ascii=False)
     return values
+
+
+def links(principal: Principal) -> list[dict[str, Any]]:
+    """The rows that lead to a principal: from its groups, and from the policies attached to it or bounding it."""
+    policies = {*principal.attached, principal.boundary} - {""}
+    return [
+        {"kind": kind, "ref": ref, "principal": principal.arn}
+        for kind, refs in ((tables.GROUP_LINK, set(principal.groups)), (tables.POLICY_LINK, policies))
+        for ref in sorted(refs)
+    ]

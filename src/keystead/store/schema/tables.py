@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest revision in ``versions/``: what a store must be at to be used by this version."""
 
 # PostgreSQL orders text by the language of the database unless told otherwise; SQLite never does.
@@ -203,8 +203,30 @@ principals = Table(
     Column("created", Double, nullable=False),
     Column("policy", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
+    Column("attached", Text, nullable=False),  # a JSON array
+    Column("groups", Text, nullable=False),  # a JSON array
+    Column("boundary", Text, nullable=False),
+    Column("tags", Text, nullable=False),  # a JSON array of pairs
+    Column("trust", Text, nullable=False),
+    Column("session_seconds", Integer, nullable=False),
+    Column("sessions_from", Double, nullable=False),
+    Column("mfa", Text, nullable=False),
+    Column("mfa_step", Integer, nullable=False),
 )
 Index("principals_of_account", principals.c.account, principals.c.arn)
+
+# What a principal's row says of its groups and of the policies over it, the other way round: from each of them
+# to the principal. Written with every principal, so that nobody has to read all of them to find a few.
+principal_links = Table(
+    "principal_links",
+    metadata,
+    Column("kind", NAME, primary_key=True),  # what `ref` is the ARN of
+    Column("ref", NAME, primary_key=True),
+    Column("principal", NAME, ForeignKey("principals.arn"), primary_key=True),
+)
+Index("principal_links_of_principal", principal_links.c.principal)
+GROUP_LINK = "group"
+POLICY_LINK = "policy"
 
 access_keys = Table(
     "access_keys",
@@ -216,6 +238,39 @@ access_keys = Table(
     Column("enabled", Boolean, nullable=False),
 )
 Index("access_keys_of_principal", access_keys.c.principal, access_keys.c.id)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", NAME, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created", Double, nullable=False),
+)
+
+declarations = Table(
+    "declarations",
+    metadata,
+    Column("account", NAME, primary_key=True),
+    Column("kind", NAME, primary_key=True),
+    Column("name", NAME, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+)
+
+providers = Table(
+    "providers",
+    metadata,
+    Column("arn", NAME, primary_key=True),
+    Column("account", NAME, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("audiences", Text, nullable=False),  # a JSON array
+    Column("created", Double, nullable=False),
+    Column("authorities", Text, nullable=False),
+    Column("keys", Text, nullable=False),
+    Column("fetched", Double, nullable=False),
+)
+Index("providers_of_account", providers.c.account, providers.c.arn)
 
 account_keys = Table(
     "account_keys",

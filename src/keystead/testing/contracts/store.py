@@ -8,18 +8,36 @@ from typing import Any
 
 import pytest
 
+from keystead.core.declaration import Declaration
+from keystead.core.declaration import Kind as DeclarationKind
 from keystead.core.errors import AlreadyExists, InvalidRequest, NotFound, StoreUnavailable
 from keystead.core.grant import Grant
 from keystead.core.importing import ImportOffer
 from keystead.core.key import Alias, Key, Origin, Rotation, State, Version
 from keystead.core.keystore import Connection, KeyStore, Kind
 from keystead.core.ports import Change, Store, Transaction, View
-from keystead.core.principal import AccessKey, Principal, root_arn, user_arn
+from keystead.core.principal import (
+    GROUP,
+    INSTALLATION,
+    AccessKey,
+    Account,
+    Principal,
+    Provider,
+    policy_arn,
+    principal_arn,
+    provider_arn,
+    root_arn,
+    user_arn,
+)
 from keystead.core.seal import SealSlot
 
 ACCOUNT, OTHER_ACCOUNT = "111111111111", "222222222222"
 REGION, OTHER_REGION = "eu-central-1", "us-east-1"
 K1 = f"{REGION}/k1"  # the key of most tests, in the change feed
+
+OPERATORS = principal_arn(ACCOUNT, GROUP, "operators")
+READERS, LIMITS = policy_arn(ACCOUNT, "readers"), policy_arn(ACCOUNT, "limits")
+POLICY, GUARDRAIL = DeclarationKind.POLICY, DeclarationKind.GUARDRAIL
 
 # In the order of their code points, which is not the order of any dictionary.
 NAMES = ["0", "A", "Z", "a", "z", "~", "\u00e9", "\uffee", "\U0001f511"]
@@ -108,14 +126,55 @@ def a_key_store(key_store_id: str = "cks-1", **changes: Any) -> KeyStore:  # noq
     return replace(key_store, **changes)
 
 
-def a_principal(name: str = "alice", account: str = ACCOUNT) -> Principal:
-    """An ordinary user."""
-    return Principal(arn=user_arn(account, name), account=account, name=name, created=1.5)
+def a_principal(
+    name: str = "alice",
+    account: str = ACCOUNT,
+    **changes: Any,  # noqa: ANN401 - the same
+) -> Principal:
+    """An ordinary user, in a group, under two policies."""
+    principal = Principal(
+        arn=user_arn(account, name),
+        account=account,
+        name=name,
+        created=1.5,
+        attached=(READERS,),
+        groups=(OPERATORS,),
+        boundary=LIMITS,
+        tags=(("team", "red"),),
+    )
+    return replace(principal, **changes)
 
 
 def an_access_key(key_id: str = "AKIA1", name: str = "alice") -> AccessKey:
     """An ordinary access key."""
     return AccessKey(id=key_id, principal=user_arn(ACCOUNT, name), protected="wrapped", created=1.5)
+
+
+def an_account(account_id: str = ACCOUNT, name: str = "main") -> Account:
+    """An ordinary account."""
+    return Account(id=account_id, name=name, created=1.5)
+
+
+def a_declaration(
+    name: str = "readers",
+    kind: DeclarationKind = POLICY,
+    account: str = ACCOUNT,
+    text: str = '{"Statement": []}',
+) -> Declaration:
+    """An ordinary declaration."""
+    return Declaration(account=account, kind=kind, name=name, text=text, created=1.5, updated=2.5)
+
+
+def a_provider(
+    name: str = "id.example.com",
+    account: str = ACCOUNT,
+    **changes: Any,  # noqa: ANN401 - the same
+) -> Provider:
+    """An ordinary identity provider."""
+    url = f"https://{name}"
+    arn = provider_arn(account, url)
+    provider = Provider(arn=arn, account=account, url=url, audiences=("sts.amazonaws.com",), created=1.5)
+    return replace(provider, **changes)
 
 
 def a_slot(slot_id: str = "s1") -> SealSlot:
@@ -149,6 +208,20 @@ WRITES: dict[str, tuple[Callable[[Transaction], object], list[tuple[str, str]]]]
     "put_principal": (lambda t: t.put_principal(a_principal()), [("principal", a_principal().arn)]),
     "delete_access_key": (lambda t: t.delete_access_key("AKIA1"), [("access-key", "AKIA1")]),
     "put_access_key": (lambda t: t.put_access_key(an_access_key()), [("access-key", "AKIA1")]),
+    "put_account": (lambda t: t.put_account(an_account(name="renamed")), [("account", ACCOUNT)]),
+    "put_declaration": (
+        lambda t: t.put_declaration(a_declaration(text="{}")),
+        [("declaration", f"{ACCOUNT}/policy/readers")],
+    ),
+    "delete_declaration": (
+        lambda t: t.delete_declaration(ACCOUNT, GUARDRAIL, "ceiling"),
+        [("declaration", f"{ACCOUNT}/guardrail")],
+    ),
+    "put_provider": (
+        lambda t: t.put_provider(a_provider(keys="{}", fetched=3.5)),
+        [("provider", a_provider().arn)],
+    ),
+    "delete_provider": (lambda t: t.delete_provider(a_provider().arn), [("provider", a_provider().arn)]),
     "put_account_key": (lambda t: t.put_account_key(ACCOUNT, "kek"), [("account-key", ACCOUNT)]),
     "put_seal_slot": (lambda t: t.put_seal_slot(a_slot("s3")), [("seal-slot", "s3")]),
     "delete_seal_slot": (lambda t: t.delete_seal_slot("s1"), [("seal-slot", "s1")]),
@@ -173,6 +246,10 @@ IDLE: dict[str, Callable[[Transaction], object]] = {
     "delete_key_store": lambda t: t.delete_key_store("nothing"),
     "delete_principal": lambda t: t.delete_principal("nothing"),
     "delete_access_key": lambda t: t.delete_access_key("nothing"),
+    "delete_declaration": lambda t: t.delete_declaration(ACCOUNT, POLICY, "nothing"),
+    "delete_declaration of another kind": lambda t: t.delete_declaration(ACCOUNT, GUARDRAIL, "readers"),
+    "delete_declaration elsewhere": lambda t: t.delete_declaration(OTHER_ACCOUNT, POLICY, "readers"),
+    "delete_provider": lambda t: t.delete_provider("nothing"),
     "delete_seal_slot": lambda t: t.delete_seal_slot("nothing"),
 }
 
@@ -201,8 +278,16 @@ QUESTIONS: dict[str, Callable[[View], object]] = {
     "key_stores": lambda v: v.key_stores(ACCOUNT, REGION, "", 10),
     "principal": lambda v: v.principal(a_principal().arn),
     "principals": lambda v: v.principals(ACCOUNT, "", 10),
+    "members": lambda v: v.members(OPERATORS, "", 10),
+    "principals_under": lambda v: v.principals_under(READERS, 10),
     "access_key": lambda v: v.access_key("AKIA1"),
     "access_keys": lambda v: v.access_keys(a_principal().arn),
+    "account": lambda v: v.account(ACCOUNT),
+    "accounts": lambda v: v.accounts("", 10),
+    "declaration": lambda v: v.declaration(ACCOUNT, POLICY, "readers"),
+    "declarations": lambda v: v.declarations(ACCOUNT, GUARDRAIL, "", 10),
+    "provider": lambda v: v.provider(a_provider().arn),
+    "providers": lambda v: v.providers(ACCOUNT, "", 10),
     "account_keys": lambda v: v.account_keys(),
     "seal_slots": lambda v: v.seal_slots(),
     "setting": lambda v: v.setting("colour"),
@@ -225,6 +310,10 @@ def furnish(store: Store) -> None:
         t.put_key_store(a_key_store())
         t.put_principal(a_principal())
         t.put_access_key(an_access_key())
+        t.put_account(an_account())
+        t.put_declaration(a_declaration())
+        t.put_declaration(a_declaration("ceiling", GUARDRAIL))
+        t.put_provider(a_provider())
         t.put_account_key(ACCOUNT, "wrapped")
         t.put_seal_slot(a_slot("s1"))
         t.put_seal_slot(a_slot("s2"))
@@ -316,7 +405,29 @@ class StoreContract:
             trust_anchor="-----BEGIN CERTIFICATE-----\n",
         )
         alias = replace(an_alias(key_id="k2"), updated=3.5)
-        principal = replace(a_principal(), policy="{}", enabled=False)
+        principal = a_principal(
+            policy="{}",
+            enabled=False,
+            attached=(READERS, "arn:aws:iam::aws:policy/\u00e9", LIMITS),
+            groups=(),
+            boundary="",
+            tags=(("z", '"\u00e9\\'), ("a", "")),
+            trust='{"Statement": [7]}',
+            session_seconds=7200,
+            sessions_from=2.75,
+            mfa="wrapped",
+            mfa_step=56_666_666,
+        )
+        account = Account(id=ACCOUNT, name="d\u00e9j\u00e0", created=3.5)
+        declaration = replace(a_declaration(text="kind: policy\n"), created=3.5, updated=4.5)
+        provider = a_provider(
+            url="https://ID.example.com/",
+            audiences=("b", "a", "\u00e9"),
+            created=3.5,
+            authorities="-----BEGIN CERTIFICATE-----\n",
+            keys='{"keys": []}',
+            fetched=4.25,
+        )
         access_key = replace(an_access_key(), protected="anew", enabled=False)
 
         with furnished.transact("r") as t:
@@ -330,6 +441,9 @@ class StoreContract:
             t.put_tag(REGION, "k1", "team", "green")
             t.put_principal(principal)
             t.put_access_key(access_key)
+            t.put_account(account)
+            t.put_declaration(declaration)
+            t.put_provider(provider)
             t.put_account_key(ACCOUNT, "anew")
             t.put_seal_slot(slot)
             t.put_setting("colour", "green")
@@ -348,6 +462,9 @@ class StoreContract:
             assert view.principal(principal.arn) == principal
             assert view.access_key("AKIA1") == access_key
             assert view.access_keys(principal.arn) == [access_key]
+            assert view.account(ACCOUNT) == account
+            assert view.declaration(ACCOUNT, POLICY, "readers") == declaration
+            assert view.provider(provider.arn) == provider
             assert view.account_keys() == {ACCOUNT: "anew"}
             assert view.seal_slots() == [slot, a_slot("s2")]
             assert view.setting("colour") == "green"
@@ -393,7 +510,12 @@ class StoreContract:
             lambda t: t.put_alias(an_alias(f"alias/{half}")),
             lambda t: t.put_tag(REGION, "k1", "team", half),
             lambda t: t.put_principal(replace(a_principal(), policy=half)),
+            lambda t: t.put_principal(a_principal(groups=(half,))),
+            lambda t: t.put_principal(a_principal(tags=(("team", half),))),
             lambda t: t.put_access_key(replace(an_access_key(), protected=half)),
+            lambda t: t.put_account(an_account(name=half)),
+            lambda t: t.put_declaration(a_declaration(text=half)),
+            lambda t: t.put_provider(a_provider(audiences=(half,))),
             lambda t: t.put_setting("colour", half),
         ]
         with furnished.view() as view:
@@ -417,6 +539,9 @@ class StoreContract:
                 t.put_account_key(name, name)
                 t.put_seal_slot(a_slot(name))
                 t.put_key_store(a_key_store(name))
+                t.put_account(an_account(name))
+                t.put_declaration(a_declaration(name))
+                t.put_provider(a_provider(name))
             for name in reversed(NAMES):
                 t.put_access_key(an_access_key(name, name=NAMES[0]))
                 t.put_tag(REGION, NAMES[0], name, name)
@@ -441,6 +566,13 @@ class StoreContract:
             assert pages(lambda a, n: v.aliases(ACCOUNT, REGION, None, a, n), lambda x: x.name, "") == NAMES
             assert pages(lambda a, n: v.tags(REGION, NAMES[0], a, n), lambda tag: tag[0], "") == NAMES
             assert pages(lambda a, n: v.principals(ACCOUNT, a, n), lambda p: p.arn, "") == arns
+            assert pages(lambda a, n: v.members(OPERATORS, a, n), lambda p: p.arn, "") == arns
+            assert [p.arn for p in v.principals_under(READERS, 99)] == arns
+            assert [p.arn for p in v.principals_under(LIMITS, 2)] == arns[:2]
+            assert pages(v.accounts, lambda x: x.id, "") == NAMES
+            assert pages(lambda a, n: v.declarations(ACCOUNT, POLICY, a, n), lambda d: d.name, "") == NAMES
+            issuers = [a_provider(name).arn for name in NAMES]
+            assert pages(lambda a, n: v.providers(ACCOUNT, a, n), lambda p: p.arn, "") == issuers
             assert pages(lambda a, n: v.versions(REGION, NAMES[0], a, n), lambda x: x.number, 0) == [1, 2, 3]
             alice, bob = user_arn(ACCOUNT, "alice"), user_arn(ACCOUNT, "bob")
             assert pages(lambda a, n: v.grants(REGION, NAMES[0], None, a, n), lambda g: g.id, "") == NAMES
@@ -466,6 +598,8 @@ class StoreContract:
             t.put_principal(a_principal("bob", account=OTHER_ACCOUNT))
             t.put_principal(a_principal("carol"))
             t.put_access_key(an_access_key("AKIA2", name="carol"))
+            t.put_declaration(a_declaration("writers", account=OTHER_ACCOUNT))
+            t.put_provider(a_provider(account=OTHER_ACCOUNT))
 
         with furnished.view() as v:
             assert v.keys(ACCOUNT, REGION, "", 9) == [a_key()]
@@ -479,6 +613,11 @@ class StoreContract:
             assert v.principals(ACCOUNT, "", 9) == [a_principal(), a_principal("carol")]
             assert v.access_keys(a_principal().arn) == [an_access_key()]
             assert v.alias(OTHER_ACCOUNT, REGION, "alias/a") is None
+            assert v.declarations(ACCOUNT, POLICY, "", 9) == [a_declaration()]
+            assert v.declarations(ACCOUNT, GUARDRAIL, "", 9) == [a_declaration("ceiling", GUARDRAIL)]
+            assert v.declaration(ACCOUNT, GUARDRAIL, "readers") is None
+            assert v.declaration(OTHER_ACCOUNT, POLICY, "readers") is None
+            assert v.providers(ACCOUNT, "", 9) == [a_provider()]
 
     def test_the_aliases_of_one_key(self, furnished: Store) -> None:
         """Asked for one key's aliases, the store gives those in their order and no others."""
@@ -557,6 +696,107 @@ class StoreContract:
             assert ids(service, after="g2", limit=1) == ["g3"]
             assert ids(user_arn(ACCOUNT, "alice")) == []
             assert ids("") == []
+
+    def test_the_members_of_a_group(self, furnished: Store) -> None:
+        """Whoever says that it is in the group, of whatever account, in the order of their ARNs; and nobody else."""
+        group = principal_arn(ACCOUNT, GROUP, "auditors")
+        with furnished.transact("r") as t:
+            t.put_principal(a_principal("dave", groups=(group, OPERATORS)))
+            t.put_principal(a_principal("carol", groups=(group,)))
+            t.put_principal(a_principal("bob", OTHER_ACCOUNT, groups=(group,)))
+            t.put_principal(a_principal("erin", groups=(), attached=(group,), boundary=group))
+
+            assert [p.name for p in t.members(group, "", 9)] == ["carol", "dave", "bob"]
+
+        with furnished.view() as v:
+            assert [p.name for p in v.members(OPERATORS, "", 9)] == ["alice", "dave"]
+            assert v.members(group, user_arn(ACCOUNT, "carol"), 1) == [
+                a_principal("dave", groups=(group, OPERATORS))
+            ]
+            assert v.members("", "", 9) == []
+        with furnished.transact("r") as t:
+            t.put_principal(a_principal("dave", groups=()))
+            t.delete_principal(user_arn(ACCOUNT, "carol"))
+        with furnished.view() as v:
+            assert [p.name for p in v.members(group, "", 9)] == ["bob"]
+            assert [p.name for p in v.members(OPERATORS, "", 9)] == ["alice"]
+
+    def test_the_principals_under_a_policy(self, furnished: Store) -> None:
+        """Those that it is attached to and those whose boundary it is, each once; and nobody else."""
+        with furnished.transact("r") as t:
+            t.put_principal(a_principal("dave", attached=(LIMITS, READERS), boundary=READERS))
+            t.put_principal(a_principal("carol", attached=(), boundary=READERS))
+            t.put_principal(a_principal("bob", OTHER_ACCOUNT, attached=(READERS,), boundary=""))
+            t.put_principal(a_principal("erin", attached=(), boundary="", groups=(READERS,)))
+
+            assert [p.name for p in t.principals_under(READERS, 9)] == ["alice", "carol", "dave", "bob"]
+
+        with furnished.view() as v:
+            assert [p.name for p in v.principals_under(READERS, 3)] == ["alice", "carol", "dave"]
+            assert [p.name for p in v.principals_under(LIMITS, 9)] == ["alice", "dave"]
+            assert v.principals_under("", 9) == []
+        with furnished.transact("r") as t:
+            t.put_principal(a_principal("dave", attached=(LIMITS,), boundary=""))
+            t.delete_principal(user_arn(ACCOUNT, "carol"))
+        with furnished.view() as v:
+            assert [p.name for p in v.principals_under(READERS, 9)] == ["alice", "bob"]
+            assert [p.name for p in v.principals_under(LIMITS, 9)] == ["alice", "dave"]
+
+    def test_a_principal_that_comes_back_has_nothing_of_the_old(self, furnished: Store) -> None:
+        """A deleted principal's groups and policies are gone with it, and do not wait for the next of its name."""
+        with furnished.transact("r") as t:
+            t.delete_principal(a_principal().arn)
+            t.put_principal(a_principal(attached=(), groups=(), boundary=""))
+
+        with furnished.view() as v:
+            assert v.members(OPERATORS, "", 9) == []
+            assert [v.principals_under(policy, 9) for policy in (READERS, LIMITS)] == [[], []]
+
+    def test_the_installations_own_account_is_in_no_list(self, furnished: Store) -> None:
+        """Asked for by its id it is there, with declarations of its own."""
+        own, guardrail = an_account(INSTALLATION, "service"), a_declaration("x", GUARDRAIL, INSTALLATION)
+        with furnished.transact("r") as t:
+            t.put_account(own)
+            t.put_account(an_account(OTHER_ACCOUNT, "other"))
+            t.put_declaration(guardrail)
+
+        with furnished.view() as v:
+            assert v.account(INSTALLATION) == own
+            assert v.accounts("", 9) == [an_account(), an_account(OTHER_ACCOUNT, "other")]
+            assert v.accounts("", 1) == [an_account()]
+            assert v.declarations(INSTALLATION, GUARDRAIL, "", 9) == [guardrail]
+
+    def test_one_name_is_a_declaration_of_each_kind(self, furnished: Store) -> None:
+        """A policy, a guardrail, a template and a revision may be called the same; one goes without the others."""
+        declared = [a_declaration("same", kind, text=kind.value) for kind in DeclarationKind]
+        with furnished.transact("r") as t:
+            for declaration in declared:
+                t.put_declaration(declaration)
+        with furnished.view() as v:
+            assert [v.declaration(ACCOUNT, kind, "same") for kind in DeclarationKind] == declared
+        with furnished.transact("r") as t:
+            t.delete_declaration(ACCOUNT, POLICY, "same")
+
+        with furnished.view() as v:
+            kept = [v.declaration(ACCOUNT, kind, "same") for kind in DeclarationKind]
+            assert kept == [None, *declared[1:]]
+
+    def test_the_feed_names_all_guardrails_of_an_account_alike(self, furnished: Store) -> None:
+        """Whoever keeps an account's guardrails forgets them all at once, when one comes as when one goes."""
+        with furnished.transact("two") as t:
+            t.put_declaration(a_declaration("one", GUARDRAIL))
+            t.put_declaration(a_declaration("other", GUARDRAIL))
+        with furnished.transact("both") as t:
+            t.delete_declaration(ACCOUNT, GUARDRAIL, "one")
+            t.put_declaration(a_declaration("other", DeclarationKind.TEMPLATE))
+
+        with furnished.view() as v:
+            told = [(c.request, c.kind, c.ref) for c in v.changes(0, 99) or [] if c.request != "furnish"]
+            assert told == [
+                ("two", "declaration", f"{ACCOUNT}/guardrail"),
+                ("both", "declaration", f"{ACCOUNT}/guardrail"),
+                ("both", "declaration", f"{ACCOUNT}/template/other"),
+            ]
 
     def test_the_keys_of_a_key_store(self, furnished: Store) -> None:
         """By id, without destroyed ones; an ordinary key is in none."""
