@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import Connection
 from typing_extensions import override
 
+from keystead.core.declaration import Kind as DeclarationKind
 from keystead.core.errors import (
     ConfigError,
     DataDamaged,
@@ -31,6 +32,7 @@ from keystead.core.errors import (
 from keystead.core.grant import Grant
 from keystead.core.key import Origin, State
 from keystead.core.ports import Change, Store, Transaction, View
+from keystead.core.principal import INSTALLATION, AccessKey, Account, Principal, user_arn
 from keystead.store import connect, migrate, sqlite
 from keystead.store.memory import Memory
 from keystead.store.schema import migration
@@ -38,17 +40,24 @@ from keystead.store.schema.tables import REVISION
 from keystead.store.sqlite import Sqlite
 from keystead.testing.contracts.store import (
     ACCOUNT,
+    LIMITS,
+    OPERATORS,
     OTHER_REGION,
+    POLICY,
+    READERS,
     REGION,
     WRITES,
     StoreContract,
+    a_declaration,
     a_grant,
     a_key,
     a_key_store,
     a_principal,
+    a_provider,
     a_slot,
     a_version,
     an_access_key,
+    an_account,
     an_alias,
     an_offer,
     everything,
@@ -641,6 +650,22 @@ ROW_DAMAGE: dict[str, tuple[str, Callable[[View], object]]] = {
     "object": ("UPDATE seal_slots SET parameters = '[1]'", lambda view: view.seal_slots()),
     "blob": ("UPDATE seal_slots SET parameters = 7", lambda view: view.seal_slots()),
     "text": ("UPDATE settings SET value = CAST(x'ff' AS TEXT)", lambda view: view.setting("colour")),
+    "attached": ("UPDATE principals SET attached = '{}'", lambda view: view.principal(a_principal().arn)),
+    "groups": ("UPDATE principals SET groups = 'Secretive'", lambda view: view.members(OPERATORS, "", 9)),
+    "pairs": (
+        "UPDATE principals SET tags = '[[\"Secretive\"]]'",
+        lambda view: view.principals_under(READERS, 9),
+    ),
+    "session": ("UPDATE principals SET session_seconds = 'x'", lambda view: view.principals(ACCOUNT, "", 9)),
+    "account": ("UPDATE accounts SET created = 'Secretive'", lambda view: view.account(ACCOUNT)),
+    "declaration": (
+        "UPDATE declarations SET updated = 'Secretive'",
+        lambda view: view.declaration(ACCOUNT, POLICY, "readers"),
+    ),
+    "audiences": (
+        "UPDATE providers SET audiences = '\"Secretive\"'",
+        lambda view: view.providers(ACCOUNT, "", 9),
+    ),
     "table": ("DROP TABLE tags", lambda view: view.tags(REGION, "k1", "", 9)),
 }
 
@@ -719,11 +744,13 @@ def test_migrating_says_what_it_did(path: Path, store: Store) -> None:
         assert everything(view) == before
 
 
-def old_store(path: Path, *statements: str) -> None:
-    """A file as the first version of all laid and left it, with these rows."""
+def old_store(path: Path, *statements: str, revision: str = "0001") -> None:
+    """A file as an older version laid and left it, the first of all unless told otherwise, with these rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
     engine = sqlite._engine(path, "BEGIN IMMEDIATE", size=1, patience=1, foreign_keys=False)
     with engine.connect() as connection:
-        migration.upgrade(connection, migration.EMPTY, "0001")
+        migration.upgrade(connection, migration.EMPTY, revision)
         for statement in statements:
             connection.exec_driver_sql(statement)
         connection.commit()
@@ -750,10 +777,22 @@ OLD_ROWS = (
 )
 
 
+# As the second version left them: the tables of keys are today's.
+IDENTITY_ROWS = (
+    "INSERT INTO principals VALUES ('arn:aws:iam::111111111111:user/alice', '111111111111', 'alice', 1.0, '{}', 0)",
+    "INSERT INTO principals VALUES ('arn:aws:iam::111111111111:user/bob', '111111111111', 'bob', 2.0, '', 1)",
+    "INSERT INTO access_keys VALUES ('AK1', 'arn:aws:iam::111111111111:user/alice', 'wrapped', 1.0, 0)",
+    "INSERT INTO access_keys VALUES ('AK2', 'arn:aws:iam::111111111111:user/bob', 'wrapped too', 2.0, 1)",
+    "INSERT INTO settings VALUES ('account', '111111111111')",
+    "INSERT INTO account_keys VALUES ('000000000000', 'own')",
+    "INSERT INTO account_keys VALUES ('111111111111', 'kek')",
+    "INSERT INTO changes VALUES (41, 'access-key', 'AK2', 'old', 1.0)",
+)
+OLD_STORES = [("0001", OLD_ROWS), ("0002", IDENTITY_ROWS)]
+
+
 def test_a_store_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
     """Every key, version, alias, tag and person is there afterwards, and the epoch goes on from where it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
     old_store(path, *OLD_ROWS)
     assert migrate(f"sqlite://{path}") == ("0001", REVISION)
 
@@ -786,13 +825,45 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
             assert view.newest_change() == 42
 
 
+def test_a_store_of_the_second_version_is_brought_up_to_date(path: Path) -> None:
+    """Everybody is there with what they had, in no group and under no policy; the first account is called main."""
+    old_store(path, *IDENTITY_ROWS, revision="0002")
+    assert migrate(f"sqlite://{path}") == ("0002", REVISION)
+
+    alice = Principal(
+        arn=user_arn(ACCOUNT, "alice"), account=ACCOUNT, name="alice", created=1.0, policy="{}", enabled=False
+    )
+    bob = Principal(arn=user_arn(ACCOUNT, "bob"), account=ACCOUNT, name="bob", created=2.0)
+    with closing(connect(f"sqlite://{path}")) as store:
+        with store.view() as view:
+            assert view.principals(ACCOUNT, "", 9) == [alice, bob]
+            assert view.access_keys(alice.arn) == [
+                AccessKey(id="AK1", principal=alice.arn, protected="wrapped", created=1.0, enabled=False)
+            ]
+            assert view.access_key("AK2") == AccessKey(
+                id="AK2", principal=bob.arn, protected="wrapped too", created=2.0
+            )
+            assert view.accounts("", 9) == [Account(id=ACCOUNT, name="main", created=0.0)]
+            assert view.account(INSTALLATION) is None
+            assert view.account_keys() == {INSTALLATION: "own", ACCOUNT: "kek"}
+            assert view.changes(40, 9) == [Change(41, "access-key", "AK2", "old")]
+        with store.transact("new") as tx:
+            tx.delete_principal(alice.arn)
+            tx.put_principal(replace(bob, groups=(OPERATORS,)))
+        with store.view() as view:
+            assert [principal.name for principal in view.members(OPERATORS, "", 9)] == ["bob"]
+            assert view.access_key("AK1") is None
+            assert view.newest_change() == 44
+
+
+@pytest.mark.parametrize(("revision", "statements"), OLD_STORES)
 def test_an_upgrade_that_fails_half_way_leaves_the_old_store(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch, revision: str, statements: tuple[str, ...]
 ) -> None:
     """It is one transaction: what was there is there, at the old revision, and the next try succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    old_store(path, *OLD_ROWS)
+    old_store(path, *statements, revision=revision)
+    with closing(sqlite3.connect(path)) as other:
+        before = list(other.iterdump())
 
     def half_way(connection: Connection, current: str) -> None:
         migration.upgrade(connection, current)
@@ -803,20 +874,28 @@ def test_an_upgrade_that_fails_half_way_leaves_the_old_store(
         with pytest.raises(KeyboardInterrupt):
             migrate(f"sqlite://{path}")
     with closing(sqlite3.connect(path)) as other:
-        assert other.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
-        assert other.execute("SELECT count(*) FROM keys").fetchone() == (2,)
-    assert migrate(f"sqlite://{path}") == ("0001", REVISION)
+        assert other.execute("SELECT version_num FROM alembic_version").fetchall() == [(revision,)]
+        assert list(other.iterdump()) == before
+    assert migrate(f"sqlite://{path}") == (revision, REVISION)
 
 
-def test_an_upgrade_that_leaves_references_dangling_is_refused(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("revision", "statements", "loss"),
+    [
+        ("0001", OLD_ROWS, "DELETE FROM keys WHERE id = 'k1'"),
+        ("0001", OLD_ROWS, "DELETE FROM principals"),
+        ("0002", IDENTITY_ROWS, "DELETE FROM principals WHERE name = 'alice'"),
+    ],
+)
+def test_an_upgrade_that_leaves_references_dangling_is_refused(
+    path: Path, revision: str, statements: tuple[str, ...], loss: str
+) -> None:
     """Foreign keys are off while tables are rebuilt, so they are checked before the commit."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    old_store(path, *OLD_ROWS, "DELETE FROM keys WHERE id = 'k1'")
+    old_store(path, *statements, loss, revision=revision)
     with pytest.raises(DataDamaged, match="nothing was changed"):
         migrate(f"sqlite://{path}")
     with closing(sqlite3.connect(path)) as other:
-        assert other.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert other.execute("SELECT version_num FROM alembic_version").fetchall() == [(revision,)]
 
 
 def test_who_waited_for_an_upgrade_finds_it_done(
@@ -930,21 +1009,63 @@ def test_changes_carry_their_time(path: Path, store: Store) -> None:
         (sqlite.ENDED_OFFERS, "import_offers_by_end"),
         (sqlite.KEY_STORES, "key_stores_listed"),
         (sqlite.PRINCIPALS, "principals_of_account"),
+        (sqlite.UNLINK_PRINCIPAL, "principal_links_of_principal"),
         (sqlite.ACCESS_KEYS, "access_keys_of_principal"),
+        (sqlite.ACCOUNTS, "sqlite_autoindex_accounts_1"),
+        (sqlite.DECLARATION, "sqlite_autoindex_declarations_1"),
+        (sqlite.DECLARATIONS, "sqlite_autoindex_declarations_1"),
+        (sqlite.PROVIDERS, "providers_of_account"),
         (sqlite.CHANGES, "INTEGER PRIMARY KEY"),
         (sqlite.CHANGED_BY, "changes_of_request"),
     ],
 )
 def test_a_list_is_read_along_its_index(path: Path, store: Store, statement: Any, index: str) -> None:
     """A page costs what is in it, with a million keys as with ten: no scan and no sorting."""
-    compiled = statement.compile(dialect=sqlite._engine(path, "BEGIN", size=1, patience=1).dialect)
-    with closing(sqlite3.connect(path)) as other:
-        plan = other.execute(f"EXPLAIN QUERY PLAN {compiled}", [1] * len(compiled.positiontup)).fetchall()
-
-    steps = [step[3] for step in plan]
+    steps = plan(path, statement)
     assert len(steps) == 1
     assert steps[0].startswith("SEARCH")
     assert index in steps[0]
+
+
+@pytest.mark.parametrize("statement", [sqlite.MEMBERS, sqlite.PRINCIPALS_UNDER])
+def test_linked_principals_are_read_along_their_links(path: Path, store: Store, statement: Any) -> None:
+    """First the links of the group or policy, in order, then each principal by its name: none of the others."""
+    links, principals = plan(path, statement)
+    assert links.startswith("SEARCH principal_links USING COVERING INDEX sqlite_autoindex_principal_links_1")
+    assert "kind=? AND ref=?" in links
+    assert principals == "SEARCH principals USING INDEX sqlite_autoindex_principals_1 (arn=?)"
+
+
+def test_links_are_no_more_than_what_principals_say(path: Path, store: Store) -> None:
+    """Putting a principal again, or another form of it, leaves nothing behind; deleting it leaves nothing at all."""
+
+    def links() -> list[tuple[str, str, str]]:
+        with closing(sqlite3.connect(path)) as other:
+            return other.execute("SELECT kind, ref, principal FROM principal_links ORDER BY 1, 2").fetchall()
+
+    alice = a_principal(attached=(READERS, READERS, LIMITS), groups=(OPERATORS, OPERATORS))
+    for _ in range(2):
+        with store.transact("r") as t:
+            t.put_principal(alice)
+        assert links() == [
+            ("group", OPERATORS, alice.arn),
+            ("policy", LIMITS, alice.arn),
+            ("policy", READERS, alice.arn),
+        ]
+    with store.transact("r") as t:
+        t.put_principal(replace(alice, attached=(), groups=()))
+    assert links() == [("policy", LIMITS, alice.arn)]
+    with store.transact("r") as t:
+        t.delete_principal(alice.arn)
+    assert links() == []
+
+
+def plan(path: Path, statement: Any) -> list[str]:
+    """The steps in which SQLite would carry a statement out."""
+    compiled = statement.compile(dialect=sqlite._engine(path, "BEGIN", size=1, patience=1).dialect)
+    with closing(sqlite3.connect(path)) as other:
+        steps = other.execute(f"EXPLAIN QUERY PLAN {compiled}", [1] * len(compiled.positiontup)).fetchall()
+    return [step[3] for step in steps]
 
 
 # --- against the store in memory -------------------------------------------------------------------------
@@ -961,6 +1082,9 @@ def call(name: str, *arguments: Any) -> st.SearchStrategy[tuple[str, tuple[Any, 
 
 
 REGIONS = st.sampled_from([REGION, OTHER_REGION])
+ACCOUNTS = st.sampled_from([ACCOUNT, INSTALLATION])
+DECLARATION_KINDS = st.sampled_from(DeclarationKind)
+REFS = st.lists(TEXTS, max_size=3).map(tuple)
 NAMED = st.sampled_from(["", "bob", "backup.example.com"])
 
 
@@ -1011,10 +1135,26 @@ CALLS = st.one_of(
     call("delete_alias", st.just(ACCOUNT), st.just(REGION), TEXTS),
     call("put_tag", REGIONS, KEY_IDS, TEXTS, TEXTS),
     call("delete_tag", REGIONS, KEY_IDS, TEXTS),
-    call("put_principal", st.builds(a_principal, USERS)),
+    call(
+        "put_principal",
+        st.builds(
+            a_principal,
+            USERS,
+            attached=REFS,
+            groups=REFS,
+            boundary=TEXTS,
+            tags=st.lists(st.tuples(TEXTS, TEXTS), max_size=2).map(tuple),
+            mfa_step=st.integers(0, 3),
+        ),
+    ),
     call("delete_principal", USERS.map(lambda name: a_principal(name).arn)),
     call("put_access_key", st.builds(an_access_key, TEXTS, USERS)),
     call("delete_access_key", TEXTS),
+    call("put_account", st.builds(an_account, ACCOUNTS, TEXTS)),
+    call("put_declaration", st.builds(a_declaration, TEXTS, DECLARATION_KINDS, ACCOUNTS, TEXTS)),
+    call("delete_declaration", ACCOUNTS, DECLARATION_KINDS, TEXTS),
+    call("put_provider", st.builds(a_provider, TEXTS, keys=TEXTS, audiences=REFS)),
+    call("delete_provider", TEXTS.map(lambda name: a_provider(name).arn)),
     call("put_account_key", TEXTS, TEXTS),
     call("put_seal_slot", st.builds(a_slot, TEXTS)),
     call("delete_seal_slot", TEXTS),
@@ -1038,6 +1178,15 @@ def answers(view: View) -> dict[str, object]:
             view.import_offer(text),
             view.key_store(text),
             view.key_stores(ACCOUNT, REGION, text, 2),
+            view.members(text, "", 1),
+            view.members(text, a_principal("alice").arn, 2),
+            view.principals_under(text, 1),
+            view.principals_under(text, 2),
+            view.accounts(text, 2),
+            view.provider(a_provider(text).arn),
+            view.providers(ACCOUNT, a_provider(text).arn, 2),
+            [view.declaration(ACCOUNT, kind, text) for kind in DeclarationKind],
+            [view.declarations(INSTALLATION, kind, text, 2) for kind in DeclarationKind],
         )
     for date in (1.0, 3.0, 5.0):
         found[f"due at {date}"] = (
@@ -1062,7 +1211,8 @@ def answers(view: View) -> dict[str, object]:
     for name in ("alice", "bob"):
         arn = a_principal(name).arn
         found[name] = (view.principal(arn), view.access_keys(arn))
-    return found | {"accounts": view.account_keys(), "slots": view.seal_slots()}
+    found["accounts"] = [view.account(account) for account in (ACCOUNT, INSTALLATION)]
+    return found | {"account keys": view.account_keys(), "slots": view.seal_slots()}
 
 
 class Undo(Exception):

@@ -61,6 +61,31 @@ def test_an_upgrade_keeps_the_rows(database: Connection) -> None:
     assert database.execute(text("SELECT * FROM account_keys")).all() == [("111111111111", "wrapped")]
 
 
+def test_accounts_have_names_after_an_upgrade(database: Connection) -> None:
+    """Whoever had a key is an account: the installation's first one is called main, the service's own is none."""
+    migration.upgrade(database, migration.EMPTY, "0002")
+    database.execute(text("INSERT INTO settings VALUES ('account', '222222222222')"))
+    for account in ("000000000000", "111111111111", "222222222222"):
+        database.execute(text("INSERT INTO account_keys VALUES (:account, 'wrapped')"), {"account": account})
+
+    migration.upgrade(database, "0002", "0003")
+
+    assert database.execute(text("SELECT * FROM accounts ORDER BY id")).all() == [
+        ("111111111111", "111111111111", 0.0),
+        ("222222222222", "main", 0.0),
+    ]
+
+
+def test_accounts_of_a_store_without_a_first_one(database: Connection) -> None:
+    """Where the setting is missing, every account is called by its id."""
+    migration.upgrade(database, migration.EMPTY, "0002")
+    database.execute(text("INSERT INTO account_keys VALUES ('111111111111', 'wrapped')"))
+
+    migration.upgrade(database, "0002", "0003")
+
+    assert database.execute(text("SELECT * FROM accounts")).all() == [("111111111111", "111111111111", 0.0)]
+
+
 def test_an_unknown_revision_is_refused(database: Connection) -> None:
     """Nothing is done to a schema from the future."""
     migration.create(database)

@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import Table, make_url
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from keystead.core.declaration import Declaration
 from keystead.core.grant import Grant
 from keystead.core.importing import ImportOffer
 from keystead.core.key import Alias, Key, Version
 from keystead.core.keystore import KeyStore
-from keystead.core.principal import AccessKey, Principal
+from keystead.core.principal import AccessKey, Account, Principal, Provider
 from keystead.core.seal import SealSlot
 from keystead.store.schema import tables
 
@@ -27,6 +28,9 @@ from keystead.store.schema import tables
         (tables.key_stores, KeyStore),
         (tables.principals, Principal),
         (tables.access_keys, AccessKey),
+        (tables.accounts, Account),
+        (tables.declarations, Declaration),
+        (tables.providers, Provider),
         (tables.seal_slots, SealSlot),
     ],
 )
