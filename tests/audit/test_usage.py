@@ -16,10 +16,10 @@ from keystead.audit import segment as segments
 from keystead.audit import usage, usagebook
 from keystead.audit.damage import Damaged
 from keystead.audit.log import Log
-from keystead.audit.usage import BookDamaged, BookError, Books, Index, Last, Place, Sum, Usages
+from keystead.audit.usage import BookDamaged, BookError, Books, Index, Place, Sum, Sums, Usages
 from keystead.audit.usagebook import FILE, SqliteBooks
 from keystead.core.errors import AuditUnavailable
-from keystead.core.ports import LastUse, Use, Used
+from keystead.core.ports import Activity, LastUse, Use, Used
 from keystead.testing.audit import AuditBench
 from keystead.testing.disk import Killed, MemoryDisk
 from keystead.testing.usage import MemoryBooks
@@ -28,17 +28,42 @@ KEYS = ("key-a", "key-b", "key-c")
 LOGS = ("w0", "w1")
 
 
-def record(key: str, time: int, version: int = 1, principal: str = "p", action: str = "kms:Sign") -> bytes:
-    """An entry as the tests write it; its request is its time."""
-    return json.dumps([key, version, principal, action, time]).encode()
+HOME = "eu-central-1"
+SIGN = "kms:Sign"
+CALLERS = (("user/p", "AKP1"), ("user/p", "AKP2"), ("role/r", ""), ("user/q", "AKQ"))
+
+
+def record(
+    key: str,
+    time: int,
+    version: int = 1,
+    principal: str = "p",
+    action: str = SIGN,
+    access_key: str | None = "AK",
+) -> bytes:
+    """An entry as the tests write it, of a key or several (``a+b``); its request is its time."""
+    return json.dumps([key, version, principal, access_key, action, time]).encode()
 
 
 def find(entry: bytes) -> tuple[Used, ...]:
-    """The use that an entry tells of; the log's own notices tell of none."""
-    if not entry.startswith(b'["key'):
+    """What an entry tells of, one row for each key; the log's own notices tell of nothing."""
+    if not entry.startswith(b'["'):
         return ()
-    key, version, principal, action, time = json.loads(entry)
-    return (((key, version, principal, action), time, f"r{time}"),)
+    keys, version, principal, access_key, action, time = json.loads(entry)
+    return tuple(
+        ((key, version, principal, None if more else access_key, action), time, f"r{time}", HOME)
+        for more, key in enumerate(keys.split("+"))
+    )
+
+
+def use_of(time: int, event: str, action: str = SIGN) -> Use:
+    """The use that a record of that time is."""
+    return Use(action, time / 1e6, f"r{time}", event, HOME)
+
+
+def total(uses: int, first: int, time: int, entry: int) -> Sum:
+    """What such records amount to."""
+    return Sum(uses, first, time, entry, f"r{time}", HOME)
 
 
 def moment(entry: bytes) -> float:
@@ -57,7 +82,7 @@ class House:
         self.indexes: dict[str, Index] = {}
         self.notices: list[str] = []
         self.time = 0
-        self.history: dict[str, list[bytes]] = {}
+        self.callers = [("p", "AK")]  # take turns
 
     def start(self, name: str = "w0") -> Log:
         """Open a log and let its index follow."""
@@ -85,7 +110,10 @@ class House:
         """Commit a use of each key."""
         for key in keys:
             self.time += 1
-            self.logs[name].append(record(key, self.time))
+            principal, access_key = self.callers[self.time % len(self.callers)]
+            action = SIGN if key else "kms:ListKeys"
+            entry = record(key, self.time, principal=principal, access_key=access_key, action=action)
+            self.logs[name].append(entry)
         self.logs[name].commit()
 
     def publish(self, name: str = "w0") -> None:
@@ -110,25 +138,47 @@ class House:
         """The last use of a key."""
         return self.usages().last(key).use
 
-    def expected(self, key: str) -> Use | None:
-        """The same, by reading all logs from their beginnings."""
-        best: tuple[int, Use] | None = None
-        for name, log in self.logs.items():
-            for number, entry in enumerate(log.entries(0, log.size)):
-                for row, time, request in find(entry):
-                    if row[0] == key and (best is None or time > best[0]):
-                        best = time, Use(row[3], time / 1e6, request, f"keystead-test/{name}/{number}")
-        return best[1] if best else None
+    def told(self) -> list[tuple[Used, str]]:
+        """What all logs tell of, with the events' names, by reading them from their beginnings."""
+        return [
+            (used, f"keystead-test/{name}/{number}")
+            for name, log in self.logs.items()
+            for number, entry in enumerate(log.entries(0, log.size))
+            for used in find(entry)
+        ]
 
     def check(self) -> None:
         """Everything that is said is true."""
-        for key in KEYS:
-            assert self.last(key) == self.expected(key)
+        told, usages = self.told(), self.usages()
 
-    def rows(self, name: str = "w0") -> dict[tuple[str, int, str, str], Sum]:
+        def last(part: int, wanted: str) -> Use | None:
+            uses = [(used[1], event, used[0][4]) for used, event in told if used[0][part] == wanted]
+            return use_of(*max(uses)) if uses else None
+
+        for key in KEYS:
+            assert usages.last(key).use == last(0, key)
+        for access_key in {access_key for _, access_key in self.callers if access_key}:
+            assert usages.last_of_access_key(access_key).use == last(3, access_key)
+        for principal in {principal for principal, _ in self.callers}:
+            assert usages.last_of_principal(principal).use == last(2, principal)
+            times: dict[str, list[tuple[int, str]]] = {}
+            for used, event in told:
+                if used[0][2] == principal:
+                    times.setdefault(used[0][4], []).append((used[1], event))
+            assert usages.uses_of_principal(principal) == [
+                Activity(action, len(found), min(found)[0] / 1e6, use_of(*max(found), action))
+                for action, found in sorted(times.items())
+            ]
+
+    def pages(self, name: str = "w0") -> Sums:
         """What the book of a log holds."""
         assert isinstance(self.books, MemoryBooks)
-        return self.books.pages[self.bench.root / name].uses
+        page = self.books.pages[self.bench.root / name]
+        return Sums(page.keys, page.callers)
+
+    def rows(self, name: str = "w0") -> dict[tuple[str, int, str, str], Sum]:
+        """What it holds about keys."""
+        return self.pages(name).keys
 
     def position(self, name: str = "w0") -> int:
         """How far the book of a log has got."""
@@ -148,8 +198,8 @@ def test_a_use_is_known_before_any_index_has_it() -> None:
     house.start()
     assert house.last("key-a") is None
     house.use("key-a", "key-b")
-    assert house.usages().last("key-a").use == Use("kms:Sign", 1e-6, "r1", "keystead-test/w0/0")
-    assert house.last("key-b") == Use("kms:Sign", 2e-6, "r2", "keystead-test/w0/1")
+    assert house.usages().last("key-a").use == use_of(1, "keystead-test/w0/0")
+    assert house.last("key-b") == use_of(2, "keystead-test/w0/1")
     assert house.last("key-c") is None
 
 
@@ -196,8 +246,8 @@ def test_the_newest_of_several_logs_counts_also_of_one_without_an_owner() -> Non
     house.use("key-a", "key-b", name="w1")
     house.logs["w1"].close()
     house.use("key-b", name="w0")
-    assert house.last("key-a") == Use("kms:Sign", 2e-6, "r2", "keystead-test/w1/0")
-    assert house.last("key-b") == Use("kms:Sign", 4e-6, "r4", "keystead-test/w0/1")
+    assert house.last("key-a") == use_of(2, "keystead-test/w1/0")
+    assert house.last("key-b") == use_of(4, "keystead-test/w0/1")
     house.check()
 
 
@@ -213,11 +263,95 @@ def test_uses_are_counted_by_version_principal_and_action() -> None:
         house.publish()
     house.publish()
     assert house.rows() == {
-        ("key-a", 1, "p", "kms:Sign"): Sum(2, 1, 4, 3, "r4"),
-        ("key-a", 2, "p", "kms:Sign"): Sum(2, 2, 5, 4, "r5"),
-        ("key-a", 1, "q", "kms:Sign"): Sum(2, 3, 6, 5, "r6"),
+        ("key-a", 1, "p", "kms:Sign"): total(2, 1, 4, 3),
+        ("key-a", 2, "p", "kms:Sign"): total(2, 2, 5, 4),
+        ("key-a", 1, "q", "kms:Sign"): total(2, 3, 6, 5),
     }
-    assert house.last("key-a") == Use("kms:Sign", 6e-6, "r6", "keystead-test/w0/5")
+    assert house.last("key-a") == use_of(6, "keystead-test/w0/5")
+
+
+def test_every_request_is_one_of_its_principal_and_its_access_key() -> None:
+    """Looks count for who looks, of no key; a second key of one request counts for the key alone."""
+    house = House()
+    log = house.start()
+    log.append(record("key-a", 1))
+    log.append(record("", 2, 0, "p", "kms:ListKeys", ""))
+    log.append(record("key-a", 3))
+    log.append(record("key-b+key-c", 4, action="kms:ReEncrypt"))
+    log.commit()
+    log.tend()
+    assert house.pages() == Sums(
+        {
+            ("key-a", 1, "p", SIGN): total(2, 1, 3, 2),
+            ("key-b", 1, "p", "kms:ReEncrypt"): total(1, 4, 4, 3),
+            ("key-c", 1, "p", "kms:ReEncrypt"): total(1, 4, 4, 3),
+        },
+        {
+            ("p", "AK", SIGN): total(2, 1, 3, 2),
+            ("p", "", "kms:ListKeys"): total(1, 2, 2, 1),
+            ("p", "AK", "kms:ReEncrypt"): total(1, 4, 4, 3),
+        },
+    )
+
+
+def test_a_request_with_two_keys_is_one_request() -> None:
+    """What the book has and what is in the log only is counted by the same rule."""
+    house = House()
+    log = house.start()
+    usages = house.usages()
+    for time in (1, 2):
+        log.append(record("key-b+key-c", time))
+        log.commit()
+        use = use_of(time, f"keystead-test/w0/{time - 1}")
+        assert usages.uses_of_principal("p") == [Activity(SIGN, time, 1e-6, use)]
+        assert usages.last("key-b").use == usages.last("key-c").use == use
+        assert usages.last_of_access_key("AK").use == usages.last_of_principal("p").use == use
+        log.tend()
+        log.tend()
+        assert usages.uses_of_principal("p") == [Activity(SIGN, time, 1e-6, use)]
+
+
+def test_who_has_done_nothing_is_not_known() -> None:
+    """Neither an access key nor a principal that no entry tells of has a last use; tracking goes on all the same."""
+    house = House()
+    house.start()
+    house.use("key-a")
+    house.publish()
+    usages = house.usages()
+    assert usages.last_of_access_key("AK0") == usages.last_of_principal("q") == LastUse(1e-6, None)
+    assert usages.uses_of_principal("q") == []
+
+
+def test_what_a_principal_does_is_added_up_over_all_logs() -> None:
+    """Counts are sums; the first and the last are those of all logs, wherever they are."""
+    house = House()
+    house.callers = [("role/r", "")]
+    for name in LOGS:
+        house.start(name)
+    house.use("key-a", "", "key-a", name="w0")
+    house.publish("w0")
+    house.use("key-b", name="w1")
+    house.use("", name="w0")
+    assert house.usages().uses_of_principal("role/r") == [
+        Activity("kms:ListKeys", 2, 2e-6, use_of(5, "keystead-test/w0/3", "kms:ListKeys")),
+        Activity(SIGN, 3, 1e-6, use_of(4, "keystead-test/w1/0")),
+    ]
+    assert house.usages().last_of_principal("role/r") == LastUse(
+        1e-6, use_of(5, "keystead-test/w0/3", "kms:ListKeys")
+    )
+
+
+def test_a_session_in_the_log_is_found_by_its_roles_arn() -> None:
+    """An entry names the session and tells of the role: who asks about the role gets it before any index has it."""
+    house = House()
+    log = house.logs["w0"] = house.bench.open()
+    log.append(b"by arn:aws:sts::111122223333:assumed-role/deploy/ci-7")
+    log.commit()
+    role = "arn:aws:iam::111122223333:role/deploy"
+    usages = house.usages()
+    usages._find = lambda _: ((("", 0, role, "", SIGN), 5, "r5", HOME),)
+    assert usages.last_of_principal(role).use == use_of(5, "keystead-test/w0/0")
+    assert usages.last_of_principal("arn:aws:iam::111122223333:role/deploy2").use is None
 
 
 def test_a_key_that_is_only_named_was_not_used() -> None:
@@ -225,7 +359,7 @@ def test_a_key_that_is_only_named_was_not_used() -> None:
     house = House()
     house.start()
     house.use("key-a", "key-ab")
-    assert house.last("key-a") == Use("kms:Sign", 1e-6, "r1", "keystead-test/w0/0")
+    assert house.last("key-a") == use_of(1, "keystead-test/w0/0")
 
 
 def test_an_entry_that_was_refused_is_never_counted() -> None:
@@ -252,13 +386,15 @@ def test_an_entry_that_was_refused_is_never_counted() -> None:
 steps = st.lists(
     st.one_of(
         st.tuples(
-            st.just("use"), st.sampled_from(LOGS), st.lists(st.sampled_from(KEYS), min_size=1, max_size=4)
+            st.just("use"),
+            st.sampled_from(LOGS),
+            st.lists(st.sampled_from((*KEYS, "")), min_size=1, max_size=4),
         ),
         st.tuples(st.just("many"), st.sampled_from(LOGS), st.sampled_from(KEYS)),
         st.tuples(
             st.sampled_from(("tend", "publish", "restart", "kill", "lose", "rewind")), st.sampled_from(LOGS)
         ),
-        st.tuples(st.just("fail"), st.sampled_from(("make", "place", "add", "added", "clear", "last"))),
+        st.tuples(st.just("fail"), st.sampled_from(("make", "place", "add", "added", "clear", "of"))),
     ),
     max_size=25,
 )
@@ -268,6 +404,7 @@ steps = st.lists(
 def test_what_is_said_is_what_the_logs_say(history: list[tuple[object, ...]], seed: int) -> None:
     """Whatever was used, restarted, killed, lost or failed in between, the answer is that of a naive reader."""
     house = House(seed)
+    house.callers = [*CALLERS]
     books = house.books
     assert isinstance(books, MemoryBooks)
     for name in LOGS:
@@ -315,12 +452,12 @@ def test_what_is_said_is_what_the_logs_say(history: list[tuple[object, ...]], se
     house.check()
 
 
-def history(log: Log) -> dict[str, int]:
-    """How often each key was used, by the log."""
-    counted: dict[str, int] = {}
+def history(log: Log, part: int) -> dict[str | int | None, int]:
+    """How often each key was used, or each principal has asked, by the log."""
+    counted: dict[str | int | None, int] = {}
     for entry in log.entries(0, log.size):
-        for row, _, _ in find(entry):
-            counted[row[0]] = counted.get(row[0], 0) + 1
+        for row, *_ in find(entry):
+            counted[row[part]] = counted.get(row[part], 0) + 1
     return counted
 
 
@@ -354,7 +491,8 @@ def test_a_kill_at_any_step_counts_nothing_twice(at: str, turn: int) -> None:
     house.use("key-c")
     house.publish()
     house.publish()
-    assert {row[0]: total.uses for row, total in house.rows().items()} == history(log)
+    assert {row[0]: total.uses for row, total in house.rows().items()} == history(log, 0)
+    assert {row[0]: total.uses for row, total in house.pages().callers.items()} == history(log, 2)
     house.check()
 
 
@@ -480,11 +618,11 @@ def test_what_the_caller_says_of_an_entry_is_taken_for_what_it_tells() -> None:
     """Whoever appends an entry may spare the index the reading of it."""
     house = House()
     log = house.start()
-    for uses in ([(ROW, 7, "r7")], (), None):
+    for uses in ([(("key-a", 1, "p", "AK", SIGN), 7, "r7", HOME)], (), None):
         log.append(record("key-b", 1), uses)
     log.commit()
     log.tend()
-    assert house.rows() == {ROW: Sum(1, 7, 7, 0, "r7"), ("key-b", *ROW[1:]): Sum(1, 1, 1, 2, "r1")}
+    assert house.rows() == {ROW: total(1, 7, 7, 0), ("key-b", *ROW[1:]): total(1, 1, 1, 2)}
 
 
 def test_a_helper_works_on_its_own_thread_and_is_waited_for_at_the_end() -> None:
@@ -498,7 +636,7 @@ def test_a_helper_works_on_its_own_thread_and_is_waited_for_at_the_end() -> None
             log.tend()
         log.close()
     assert house.position() == log.size == 1000
-    assert house.rows() == {("key-a", 1, "p", "kms:Sign"): Sum(1000, 1, 1000, 999, "r1000")}
+    assert house.rows() == {("key-a", 1, "p", "kms:Sign"): total(1000, 1, 1000, 999)}
 
 
 def test_a_helper_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -519,7 +657,7 @@ def test_a_helper_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> 
         house.use("key-a")
         log.tend()
         log.close()
-    assert house.last("key-a") == Use("kms:Sign", 1e-6, "r1", "keystead-test/w0/0")
+    assert house.last("key-a") == use_of(1, "keystead-test/w0/0")
 
 
 def test_an_index_is_told_to_stop_in_the_middle_and_goes_on_later() -> None:
@@ -567,7 +705,7 @@ def test_a_failure_after_the_deed_counts_nothing_twice() -> None:
     house.books.step = lambda _: None
     for _ in range(3):
         log.tend()
-    assert house.rows() == {ROW: Sum(1, 1, 1, 0, "r1")}
+    assert house.rows() == {ROW: total(1, 1, 1, 0)}
     assert house.indexes["w0"].trouble == ""
 
 
@@ -608,7 +746,7 @@ def test_an_index_far_behind_is_not_waited_for() -> None:
         few.last("key-a")
     house.start()
     house.publish()
-    assert few.last("key-a").use == Use("kms:Sign", 600e-6, "r600", "keystead-test/w0/599")
+    assert few.last("key-a").use == use_of(600, "keystead-test/w0/599")
 
 
 class Overtaken(MemoryDisk):
@@ -657,7 +795,7 @@ def test_a_checkpoint_that_overtakes_a_look_makes_it_look_again() -> None:
                 house.logs["w0"].tend()
             house.use("key-a")
             found = ask(house, (moment_name, house.logs["w0"].close))
-            assert found == Use("kms:Sign", 2e-6, "r2", "keystead-test/w0/1")
+            assert found == use_of(2, "keystead-test/w0/1")
 
 
 def test_a_log_that_is_always_ahead_is_given_up() -> None:
@@ -697,7 +835,7 @@ def test_records_missing_between_segments_are_damage() -> None:
     first = disk.names(house.bench.directory / "wal")[0]
     disk.remove(house.bench.directory / "wal" / first)
     with pytest.raises(Damaged, match="missing"):
-        usage._beyond(disk, house.bench.directory, Place(), b"key-a")
+        usage.beyond(disk, house.bench.directory, Place(), b"key-a")
 
 
 def test_segments_that_end_too_early_are_not_taken_for_all() -> None:
@@ -750,7 +888,7 @@ def test_of_two_segments_with_the_same_index_the_later_is_right() -> None:
     house.bench.later()
     log.tend()
     house.use("key-c")
-    assert [number for number, _ in usage._beyond(house.bench.disk, house.bench.directory, Place(), b"")] == [
+    assert [number for number, _ in usage.beyond(house.bench.disk, house.bench.directory, Place(), b"")] == [
         0,
         1,
         2,
@@ -761,8 +899,14 @@ def test_of_two_segments_with_the_same_index_the_later_is_right() -> None:
 
 # --- the books -------------------------------------------------------------------------------------------
 
-ROW = ("key-a", 1, "p", "kms:Sign")
+ROW = ("key-a", 1, "p", SIGN)
+CALLER = ("p", "AK", SIGN)
 THERE = Place(5, b"mark", 7, b"identity", 64)
+
+
+def sums(row: tuple[str, int, str, str], new: Sum) -> Sums:
+    """The use of one key, by whoever asked for it with one access key."""
+    return Sums({row: new}, {CALLER: new})
 
 
 class BooksContract:
@@ -772,7 +916,7 @@ class BooksContract:
         """Whoever only asks makes no book."""
         assert books.open(tmp_path) is None
         book = books.make(tmp_path)
-        assert book.last("key-a") == (Place(), None)
+        assert book.of_key("key-a") == book.of_principal("p") == book.of_access_key("AK") == (Place(), {})
         assert book.place() == Place()
         book.close()
         assert books.open(tmp_path) is not None
@@ -780,14 +924,23 @@ class BooksContract:
     def test_uses_and_place_go_together(self, books: Books, tmp_path: Path) -> None:
         """What is added is added up, and read back by whoever opens the book next."""
         book = books.make(tmp_path)
-        book.add(Place(), THERE, {ROW: Sum(2, 10, 20, 4, "r4")})
+        book.add(Place(), THERE, sums(ROW, total(2, 10, 20, 4)))
         further = THERE._replace(position=9)
-        book.add(THERE, further, {ROW: Sum(3, 30, 50, 8, "r8"), ("key-b", *ROW[1:]): Sum(1, 40, 40, 7, "r7")})
+        more = Sums(
+            {ROW: total(3, 30, 50, 8), ("key-b", *ROW[1:]): total(1, 40, 40, 7)},
+            {CALLER: total(4, 30, 50, 8), ("p", "", "kms:ListKeys"): total(1, 45, 45, 6)},
+        )
+        book.add(THERE, further, more)
         book.close()
         again = books.make(tmp_path)
-        assert again.last("key-a") == (further, Last(8, 50, "kms:Sign", "r8"))
-        assert again.last("key-b") == (further, Last(7, 40, "kms:Sign", "r7"))
-        assert again.last("key") == (further, None)
+        assert again.of_key("key-a") == (further, {SIGN: total(5, 10, 50, 8)})
+        assert again.of_key("key-b") == (further, {SIGN: total(1, 40, 40, 7)})
+        assert again.of_access_key("AK") == (further, {SIGN: total(6, 10, 50, 8)})
+        assert again.of_principal("p") == (
+            further,
+            {SIGN: total(6, 10, 50, 8), "kms:ListKeys": total(1, 45, 45, 6)},
+        )
+        assert again.of_key("key") == again.of_principal("AK") == again.of_access_key("p") == (further, {})
         assert again.place() == further
         again.close()
 
@@ -795,35 +948,59 @@ class BooksContract:
         """Versions, principals and actions have rows of their own; the log's order says which is newest."""
         book = books.make(tmp_path)
         rows = {
-            ("key-a", version, principal, action): Sum(1, 0, 100 - entry, entry, f"r{entry}")
+            ("key-a", version, principal, action): total(1, 0, 100 - entry, entry)
             for entry, (version, principal, action) in enumerate(
                 [(1, "p", "x"), (2, "q", "y"), (1, "q", "x")]
             )
         }
-        book.add(Place(), THERE, rows)
-        assert book.last("key-a")[1] == Last(2, 98, "x", "r2")
+        book.add(Place(), THERE, Sums(rows, {}))
+        assert book.of_key("key-a")[1] == {"x": total(1, 0, 98, 2)}
+        book.close()
+
+    def test_what_a_principal_does_with_several_access_keys_is_its_own(
+        self, books: Books, tmp_path: Path
+    ) -> None:
+        """An access key's rows are told apart, and added up for whom it belongs to."""
+        book = books.make(tmp_path)
+        callers = {
+            ("p", "AK1", SIGN): total(2, 10, 30, 3),
+            ("p", "AK2", SIGN): total(3, 5, 20, 2),
+            ("p", "AK2", "kms:ListKeys"): total(1, 40, 40, 4),
+            ("q", "AK3", SIGN): total(7, 50, 90, 1),
+        }
+        book.add(Place(), THERE, Sums({}, callers))
+        assert book.of_principal("p")[1] == {
+            SIGN: total(5, 5, 30, 3),
+            "kms:ListKeys": total(1, 40, 40, 4),
+        }
+        assert book.of_access_key("AK2")[1] == {
+            SIGN: total(3, 5, 20, 2),
+            "kms:ListKeys": total(1, 40, 40, 4),
+        }
+        assert book.of_principal("q")[1] == book.of_access_key("AK3")[1] == {SIGN: total(7, 50, 90, 1)}
         book.close()
 
     def test_two_keepers_do_not_count_twice(self, books: Books, tmp_path: Path) -> None:
         """Only who knows where the book is may go on from there."""
         one, other = books.make(tmp_path), books.make(tmp_path)
-        one.add(Place(), THERE, {ROW: Sum(2, 10, 20, 4, "r4")})
+        one.add(Place(), THERE, sums(ROW, total(2, 10, 20, 4)))
         with pytest.raises(BookError) as caught:
-            other.add(Place(), THERE, {ROW: Sum(2, 10, 20, 4, "r4")})
+            other.add(Place(), THERE, sums(ROW, total(2, 10, 20, 4)))
         assert not isinstance(caught.value, BookDamaged)
-        assert other.last("key-a") == (THERE, Last(4, 20, "kms:Sign", "r4"))
+        assert other.of_key("key-a") == (THERE, {SIGN: total(2, 10, 20, 4)})
         further = THERE._replace(position=9)
-        other.add(THERE, further, {("key-b", *ROW[1:]): Sum(1, 30, 30, 8, "r8")})
+        other.add(THERE, further, sums(("key-b", *ROW[1:]), total(1, 30, 30, 8)))
         with pytest.raises(BookError):
-            one.add(THERE, further, {("key-c", *ROW[1:]): Sum(1, 30, 30, 8, "r8")})
-        one.add(further, THERE._replace(position=12), {("key-c", *ROW[1:]): Sum(1, 50, 50, 11, "r11")})
-        assert [other.last(key)[1] for key in KEYS] == [
-            Last(4, 20, "kms:Sign", "r4"),
-            Last(8, 30, "kms:Sign", "r8"),
-            Last(11, 50, "kms:Sign", "r11"),
+            one.add(THERE, further, sums(("key-c", *ROW[1:]), total(1, 30, 30, 8)))
+        one.add(further, THERE._replace(position=12), sums(("key-c", *ROW[1:]), total(1, 50, 50, 11)))
+        assert [other.of_key(key)[1] for key in KEYS] == [
+            {SIGN: total(2, 10, 20, 4)},
+            {SIGN: total(1, 30, 30, 8)},
+            {SIGN: total(1, 50, 50, 11)},
         ]
+        assert other.of_principal("p")[1] == {SIGN: total(4, 10, 50, 11)}
         one.clear()
-        assert other.last("key-a") == (Place(), None)
+        assert other.of_key("key-a") == other.of_principal("p") == other.of_access_key("AK") == (Place(), {})
         one.close()
         other.close()
 
@@ -834,7 +1011,7 @@ class BooksContract:
         books.discard(tmp_path)
         assert books.open(tmp_path) is None
         with pytest.raises(BookDamaged):
-            book.add(Place(), THERE, {})
+            book.add(Place(), THERE, Sums({}, {}))
         book.close()
 
 
@@ -847,6 +1024,25 @@ class TestMemoryBooks(BooksContract):
         return MemoryBooks()
 
 
+FIRST_FORM = """
+CREATE TABLE place (
+    position INTEGER NOT NULL, mark BLOB NOT NULL, sequence INTEGER NOT NULL, identity BLOB NOT NULL,
+    byte INTEGER NOT NULL
+) STRICT;
+INSERT INTO place VALUES (2, x'00', 0, x'', 0);
+CREATE TABLE names (name TEXT PRIMARY KEY, id INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO names VALUES ('key-a', 1), ('p', 2);
+CREATE TABLE uses (
+    key INTEGER NOT NULL, version INTEGER NOT NULL, principal INTEGER NOT NULL, action TEXT NOT NULL,
+    count INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, entry INTEGER NOT NULL,
+    request TEXT NOT NULL, PRIMARY KEY (key, version, principal, action)
+) STRICT, WITHOUT ROWID;
+INSERT INTO uses VALUES (1, 1, 2, 'kms:Sign', 7, 1, 9, 1, 'r9');
+PRAGMA user_version = 1;
+"""
+"""A book as it was when it knew of keys only, with something in it that no log says."""
+
+
 class TestSqliteBooks(BooksContract):
     """Books in SQLite."""
 
@@ -855,7 +1051,9 @@ class TestSqliteBooks(BooksContract):
         """A place for them."""
         return SqliteBooks()
 
-    @pytest.mark.parametrize("damage", ["garbage", "cut", "empty", "other", "no table", "no row"])
+    @pytest.mark.parametrize(
+        "damage", ["garbage", "cut", "empty", "other", "first", "no uses", "no callers", "no row"]
+    )
     def test_a_damaged_book_is_made_anew(self, tmp_path: Path, damage: str) -> None:
         """Whatever has happened to the file, the index is right again after a while, and asking is right at once."""
         house = House(books=SqliteBooks())
@@ -877,10 +1075,16 @@ class TestSqliteBooks(BooksContract):
             path.write_bytes(data[: len(data) // 2])
         elif damage == "empty":
             path.write_bytes(b"")
+        elif damage == "first":
+            path.unlink()
+            connection = sqlite3.connect(path)
+            connection.executescript(FIRST_FORM)
+            connection.close()
         else:
             statement = {
                 "other": "PRAGMA user_version = 9",
-                "no table": "DROP TABLE uses",
+                "no uses": "DROP TABLE uses",
+                "no callers": "DROP TABLE callers",
                 "no row": "DELETE FROM place",
             }[damage]
             connection = sqlite3.connect(path)
@@ -895,22 +1099,29 @@ class TestSqliteBooks(BooksContract):
         house.check()
         book = SqliteBooks().open(tmp_path / "w0")
         assert book is not None
-        place, last = book.last("key-a")
+        place, last = book.of_key("key-a")
+        assert (place.position, last) == (3, {SIGN: total(1, 1, 1, 0)})
+        assert book.of_principal("p")[1] == book.of_access_key("AK")[1] == {SIGN: total(3, 1, 3, 2)}
         book.close()
-        assert (place.position, last) == (3, Last(0, 1, "kms:Sign", "r1"))
         house.logs["w0"].close()
 
     def test_many_rows_and_names_fit(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """More rows than one statement takes, and more names than are remembered, are as good as a few."""
         monkeypatch.setattr(usagebook, "_NAMES_KEPT", 10)
         book = SqliteBooks().make(tmp_path)
-        sums = {(f"key-{number}", 1, "p", "kms:Sign"): Sum(1, 0, 0, number, "r") for number in range(200)}
-        book.add(Place(), THERE, sums)
-        book.add(THERE, THERE._replace(position=9), sums)
+        many = Sums(
+            {(f"key-{number}", 1, "p", SIGN): total(1, 0, 0, number) for number in range(200)},
+            {(f"p-{number}", f"AK{number}", SIGN): total(1, 0, 0, number) for number in range(200)},
+        )
+        book.add(Place(), THERE, many)
+        book.add(THERE, THERE._replace(position=9), many)
         for number in (0, 63, 64, 199):
-            assert book.last(f"key-{number}")[1] == Last(number, 0, "kms:Sign", "r")
-        counts = book._connection.execute("SELECT count(*), sum(count) FROM uses").fetchone()
-        assert counts == (200, 400)
+            expected = {SIGN: total(2, 0, 0, number)}
+            assert book.of_key(f"key-{number}")[1] == expected
+            assert book.of_principal(f"p-{number}")[1] == book.of_access_key(f"AK{number}")[1] == expected
+        for table in ("uses", "callers"):
+            counts = book._connection.execute(f"SELECT count(*), sum(count) FROM {table}").fetchone()  # noqa: S608 - ours
+            assert counts == (200, 400)
         book.close()
 
     def test_a_book_that_cannot_be_made_says_so(self, tmp_path: Path) -> None:

@@ -1,17 +1,18 @@
-"""When each key was last used: an index beside each log, and the exact answer to whoever asks.
+"""Who used what, and when last: an index beside each log, and the exact answer to whoever asks.
 
-The log is the truth. Beside it lies a small file (`usagebook`) with the number of entries that were taken in, and
-for each key, version, principal and operation how often and when last. Both are written in one transaction, so
-no crash parts them, and the file can be thrown away at any time: it is made again from the log.
+The log is the truth. Beside it lies a small file (`usagebook`) with the number of entries that were taken in. It says
+how often and when last each key was used, by version, principal and operation, and how often and when last each
+principal has asked for something, by access key and operation. All is written in one transaction, so no crash parts
+it, and the file can be thrown away at any time: it is made again from the log.
 
     index = Index(directory, disk=disk, books=books, find=find)   # the owner of a log keeps its index
     log.follow(index)
     Usages(root, disk=disk, books=books, find=find, moment=moment, origin=origin).last(key_arn)   # anybody
 
-**Keeping it.** `Index` follows a log. For each use that is committed it updates one row in memory, a fraction of a
-microsecond; a helper thread writes the rows down about once a second. What it has missed (it failed, or is new) it
-reads from the log's files, a little at a time, so that others run between. A failure costs nobody anything: the
-book is closed, opened anew, and read up.
+**Keeping it.** `Index` follows a log. For each request that is committed it updates one row in memory, a fraction of a
+microsecond; a helper thread adds the rows up by key and by caller and writes them down about once a second. What
+it has missed (it failed, or is new) it reads from the log's files, a little at a time, so that others run between. A
+failure costs nobody anything: the book is closed, opened anew, and read up.
 
 **Asking.** A use that was answered is durable in its log, even when no index has it yet. So `Usages` reads each
 log's book and then the log's entries after the book's position. A book remembers the place in the segments where
@@ -28,7 +29,7 @@ from concurrent.futures import Executor, Future, wait
 from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from keystead.audit import checkpoint, segment
 from keystead.audit.damage import Damaged
@@ -37,8 +38,10 @@ from keystead.audit.reading import covered
 from keystead.audit.tiles import ENTRIES, FOLDER, read_bundle, read_file
 from keystead.core.disk import Disk, File
 from keystead.core.errors import AuditUnavailable
-from keystead.core.ports import Clock, LastUse, Use, Used
+from keystead.core.ports import Activity, Clock, LastUse, Use, Used
 from keystead.crypto.merkle import TILE_WIDTH, partial_width
+
+K = TypeVar("K")
 
 MOST_BEHIND: Final = 262_144  # entries that one question reads: half a second's work
 MOST_ROWS: Final = 262_144  # that wait for the helper; beyond, what it has missed is read from the disk later
@@ -48,7 +51,10 @@ _ATTEMPTS: Final = 5
 _CLOSE_SECONDS: Final = 10.0
 
 Find = Callable[[bytes], Sequence[Used]]
-"""The uses of keys that an entry tells of."""
+"""What an entry tells of: who used what."""
+
+Row = tuple[str, int, str, str | None, str]
+"""What is added up in memory: key ARN, version, principal, access key, action (`keystead.core.ports.Used`)."""
 
 
 class Place(NamedTuple):
@@ -62,26 +68,31 @@ class Place(NamedTuple):
 
 
 class Sum(NamedTuple):
-    """What is known of one key, version, principal and action."""
+    """How often something was done, and when."""
 
     uses: int
     first: int  # when, in microseconds
     time: int  # of the last, in microseconds
     entry: int  # index of the last
     request: str  # of the last
+    region: str  # of the last
+
+    def plus(self, other: "Sum") -> "Sum":
+        """Both together."""
+        uses, first = self.uses + other.uses, min(self.first, other.first)
+        later = other if other.entry > self.entry else self
+        return Sum(uses, first, later.time, later.entry, later.request, later.region)
 
 
-class Last(NamedTuple):
-    """The last use that a book or a log has of a key."""
+class Sums(NamedTuple):
+    """What was added up of some entries."""
 
-    entry: int
-    time: int
-    action: str
-    request: str
+    keys: dict[tuple[str, int, str, str], Sum]  # by key ARN, version, principal, action
+    callers: dict[tuple[str, str, str], Sum]  # by principal, access key, action
 
 
-Sums = Mapping[tuple[str, int, str, str], Sum]
-"""By key ARN, version, principal, action."""
+Totals = Mapping[str, Sum]
+"""What is known of one key, principal or access key, by action."""
 
 
 class BookError(Exception):
@@ -110,8 +121,16 @@ class Book(Protocol):
         """Begin again, with nothing."""
         ...
 
-    def last(self, key: str) -> tuple[Place, Last | None]:
-        """The newest use of a key, and the place it was as of."""
+    def of_key(self, arn: str) -> tuple[Place, Totals]:
+        """The row with the newest use of a key, if there is one, and the place that is as of."""
+        ...
+
+    def of_principal(self, arn: str) -> tuple[Place, Totals]:
+        """What a principal has done."""
+        ...
+
+    def of_access_key(self, access_key: str) -> tuple[Place, Totals]:
+        """What was done with an access key."""
         ...
 
     def close(self) -> None:
@@ -275,7 +294,10 @@ class Index:
         for last in (earlier.last, tally.last):
             if last is not None:
                 place = place._replace(mark=_mark(last))
-        self._save(place, _together(earlier.sums(), tally.sums()))
+        sums, new = earlier.sums(), tally.sums()
+        _add(sums.keys, new.keys)
+        _add(sums.callers, new.callers)
+        self._save(place, sums)
 
     def _open(self) -> None:
         """Open the book; one of another history, such as the future of a restored log, begins again."""
@@ -309,7 +331,7 @@ class Index:
                 self._pause()
         return True
 
-    def _save(self, place: Place, sums: "Sums") -> None:
+    def _save(self, place: Place, sums: Sums) -> None:
         assert self._book is not None  # noqa: S101 - `_take` has opened it
         if place != self._place:
             self._book.add(self._place, place, sums)
@@ -344,26 +366,60 @@ class Usages:
 
     def last(self, key_arn: str) -> LastUse:
         """The newest use of a key in all logs; within one the order of the log says which is the newest."""
-        best: tuple[Last, str] | None = None
+        return self._last(
+            _Question(key_arn.encode(), lambda book: book.of_key(key_arn), lambda row: row[0] == key_arn)
+        )
+
+    def last_of_access_key(self, access_key_id: str) -> LastUse:
+        """The newest request that an access key has signed, in all logs."""
+        return self._last(
+            _Question(
+                access_key_id.encode(),
+                lambda book: book.of_access_key(access_key_id),
+                lambda row: row[3] == access_key_id,
+            )
+        )
+
+    def last_of_principal(self, arn: str) -> LastUse:
+        """The newest request of a principal, in all logs."""
+        return self._last(_of_principal(arn))
+
+    def uses_of_principal(self, arn: str) -> list[Activity]:
+        """What a principal has done, in all logs together, in the order of the actions' names."""
+        sums: dict[str, Sum] = {}
+        lasts: dict[str, tuple[Sum, str]] = {}
+        for name, totals in self._answers(_of_principal(arn))[1]:
+            for action, total in totals.items():
+                sums[action] = total.plus(sums[action]) if action in sums else total
+                if action not in lasts or total.time > lasts[action][0].time:
+                    lasts[action] = total, name
+        return [
+            Activity(action, total.uses, total.first / 1e6, self._use(action, *lasts[action]))
+            for action, total in sorted(sums.items())
+        ]
+
+    def _last(self, question: "_Question") -> LastUse:
+        best: tuple[str, Sum, str] | None = None
+        since, answers = self._answers(question)
+        for name, totals in answers:
+            if totals:
+                action, last = max(totals.items(), key=lambda item: item[1].entry)
+                if best is None or last.time > best[1].time:
+                    best = action, last, name
+        return LastUse(since, None if best is None else self._use(*best))
+
+    def _use(self, action: str, last: Sum, name: str) -> Use:
+        event = f"{self._origin}/{name}/{last.entry}"
+        return Use(action, last.time / 1e6, last.request, event, last.region)
+
+    def _answers(self, question: "_Question") -> tuple[float, list[tuple[str, Totals]]]:
+        """Since when there are entries, and what each log says."""
         try:
-            logs = [name for name in self._disk.names(self._root) if self._is_log(name)]
-            for name in logs:
-                found = self._look(name, key_arn)
-                if found is not None and (best is None or found.time > best[0].time):
-                    best = found, name
-            since = min(filter(None, map(self._beginning, logs)), default=0.0)
+            logs = [name for name in self._disk.names(self._root) if is_log(self._disk, self._root / name)]
+            found = [(name, self._look(name, question)) for name in logs]
+            return min(filter(None, map(self._beginning, logs)), default=0.0), found
         except (OSError, Damaged) as error:
             raise AuditUnavailable(f"the audit logs cannot be read: {error}") from None
-        if best is None:
-            return LastUse(since, None)
-        use, name = best
-        event = f"{self._origin}/{name}/{use.entry}"
-        return LastUse(since, Use(use.action, use.time / 1e6, use.request, event))
-
-    def _is_log(self, name: str) -> bool:
-        """Whether it is a log that has begun: its first checkpoint, of nothing, comes before its first entry."""
-        names = self._disk.names(self._root / name)
-        return checkpoint.FILE in names or FOLDER in names
 
     def _beginning(self, name: str) -> float:
         began = self._began.get(name)
@@ -376,78 +432,94 @@ class Usages:
             self._began[name] = began
         return began
 
-    def _look(self, name: str, key: str) -> Last | None:
-        """The newest use in one log; again when a checkpoint overtakes it, since segments go then."""
+    def _look(self, name: str, question: "_Question") -> Totals:
+        """What one log says; again when a checkpoint overtakes it, since segments go then."""
         directory = self._root / name
         for attempt in range(_ATTEMPTS):
-            place, last = self._ask_book(directory, key)
+            place, known = self._ask_book(directory, question)
             size = covered(self._disk, directory)
-            known = _is_there(self._disk, directory, place)  # where the entries after the book's begin
+            there = _is_there(self._disk, directory, place)  # where the entries after the book's begin
             try:
                 if not _fits(self._disk, directory, place):
-                    place, last = Place(), None
-                for number, entry in self._tail(name, place, size, key, known=known):
-                    for row, time, request in self._find(entry):
-                        if row[0] == key:
-                            last = Last(number, time, row[3], request)
+                    place, known = Place(), {}
+                totals = dict(known)
+                for number, entry in self._tail(name, place, size, question.holding, there=there):
+                    for row, time, request, region in self._find(entry):
+                        if question.asks(row):
+                            new = Sum(1, time, time, number, request, region)
+                            old = totals.get(row[4])
+                            totals[row[4]] = new if old is None else old.plus(new)
             except (Damaged, FileNotFoundError):
-                if attempt == _ATTEMPTS - 1 or not (known or covered(self._disk, directory) != size):
+                if attempt == _ATTEMPTS - 1 or not (there or covered(self._disk, directory) != size):
                     raise
                 continue
-            if _is_there(self._disk, directory, place) if known else covered(self._disk, directory) == size:
-                return last
+            if _is_there(self._disk, directory, place) if there else covered(self._disk, directory) == size:
+                return totals
         raise AuditUnavailable(f"the audit log {name} goes on too fast to be read: try again")
 
-    def _ask_book(self, directory: Path, key: str) -> tuple[Place, Last | None]:
+    def _ask_book(self, directory: Path, question: "_Question") -> tuple[Place, Totals]:
         """What the book says; one that says nothing is its keeper's to mend."""
         with suppress(BookError):
             book = self._books.open(directory)
             if book is not None:
                 with closing(book):
-                    return book.last(key)
-        return Place(), None
+                    return question.ask(book)
+        return Place(), {}
 
     def _tail(
-        self, name: str, place: Place, size: int, key: str, *, known: bool
+        self, name: str, place: Place, size: int, holding: bytes, *, there: bool
     ) -> Iterator[tuple[int, bytes]]:
-        """The entries after a book's place that hold the key's ARN."""
-        directory, holding = self._root / name, key.encode()
-        if known:
-            yield from _beyond(self._disk, directory, place, holding)
+        """The entries after a book's place that hold some bytes."""
+        directory = self._root / name
+        if there:
+            yield from beyond(self._disk, directory, place, holding)
             return
         if size - place.position > self._most_behind:
             raise AuditUnavailable(
-                f"the last use of keys is still being read from the audit log {name} "
+                f"the last uses are still being read from the audit log {name} "
                 f"({place.position:,} of {size:,} entries): try again later"
             )
         for index in range(place.position // TILE_WIDTH, -(-size // TILE_WIDTH)):
-            width = partial_width(size, 0, index)
-            if holding in read_file(self._disk, directory, ENTRIES, index, width)[1]:
-                for place_in, frame in enumerate(read_bundle(self._disk, directory, index, width)[1]):
-                    number = index * TILE_WIDTH + place_in
-                    if number >= place.position and holding in frame:
-                        yield number, frame[2:]
-        yield from _beyond(self._disk, directory, Place(max(place.position, size)), holding)
+            for number, entry in bundle_holding(self._disk, directory, index, size, holding):
+                if number >= place.position:
+                    yield number, entry
+        yield from beyond(self._disk, directory, Place(max(place.position, size)), holding)
+
+
+class _Question(NamedTuple):
+    """What is asked of each log."""
+
+    holding: bytes  # in every entry that counts
+    ask: Callable[[Book], tuple[Place, Totals]]
+    asks: Callable[[Row], bool]  # whether a row is asked about
+
+
+def _of_principal(arn: str) -> _Question:
+    # An entry names a role, or a session of it: what follows the last colon of the role's ARN is in both.
+    holding = arn.rpartition(":")[2].encode()
+    return _Question(
+        holding, lambda book: book.of_principal(arn), lambda row: row[2] == arn and row[3] is not None
+    )
 
 
 class _Row:
     """A `Sum` that grows."""
 
-    __slots__ = ("count", "entry", "first", "request", "time")
+    __slots__ = ("count", "entry", "first", "region", "request", "time")
 
     def __init__(self, first: int) -> None:
         self.first = first
         self.count = self.time = self.entry = 0
-        self.request = ""
+        self.request = self.region = ""
 
 
 class _Tally:
-    """Adds up the uses that entries tell of, from a place in the log on."""
+    """Adds up what entries tell of, from a place in the log on."""
 
     def __init__(self, find: Find, start: int) -> None:
         self.start = self.position = start
         self.last: bytes | None = None  # entry
-        self.rows: dict[tuple[str, int, str, str], _Row] = {}
+        self.rows: dict[Row, _Row] = {}
         self._find = find
 
     def take(self, entries: Sequence[bytes], uses: Sequence[Sequence[Used] | None]) -> None:
@@ -456,22 +528,27 @@ class _Tally:
         for found in uses:
             if found is None:
                 found = self._find(entries[number - self.position])  # noqa: PLW2901 - now it is known
-            for key, time, request in found:
+            for key, time, request, region in found:
                 row = rows.get(key)
                 if row is None:
                     row = rows[key] = _Row(time)
                 row.count += 1
-                row.time, row.entry, row.request = time, number, request
+                row.time, row.entry, row.request, row.region = time, number, request, region
             number += 1
         self.position = number
         if entries:
             self.last = entries[-1]
 
-    def sums(self) -> dict[tuple[str, int, str, str], Sum]:
-        """What was added up."""
-        return {
-            key: Sum(row.count, row.first, row.time, row.entry, row.request) for key, row in self.rows.items()
-        }
+    def sums(self) -> Sums:
+        """What was added up, by key and by caller."""
+        sums = Sums({}, {})
+        for (key, version, principal, access_key, action), row in self.rows.items():
+            new = Sum(row.count, row.first, row.time, row.entry, row.request, row.region)
+            if key:
+                _add(sums.keys, {(key, version, principal, action): new})
+            if access_key is not None:
+                _add(sums.callers, {(principal, access_key, action): new})
+        return sums
 
     def begin(self) -> None:
         """Go on from here with nothing added up."""
@@ -479,12 +556,16 @@ class _Tally:
         self.start = self.position
 
 
-def _together(earlier: dict[tuple[str, int, str, str], Sum], later: Sums) -> Sums:
-    """Two sums as one."""
-    for key, new in later.items():
-        old = earlier.get(key)
-        earlier[key] = new if old is None else new._replace(uses=old.uses + new.uses, first=old.first)
-    return earlier
+def _add(sums: "dict[K, Sum]", more: "Mapping[K, Sum]") -> None:
+    for key, new in more.items():
+        old = sums.get(key)
+        sums[key] = new if old is None else old.plus(new)
+
+
+def is_log(disk: Disk, directory: Path) -> bool:
+    """Whether it is a log that has begun: its first checkpoint, of nothing, comes before its first entry."""
+    names = disk.names(directory)
+    return checkpoint.FILE in names or FOLDER in names
 
 
 def _mark(entry: bytes) -> bytes:
@@ -525,7 +606,7 @@ def _entries(disk: Disk, directory: Path, start: int, stop: int) -> Iterator[tup
         yield start, entries
         start += len(entries)
     if start < stop:
-        found = [entry for number, entry in _beyond(disk, directory, Place(start), b"") if number < stop]
+        found = [entry for number, entry in beyond(disk, directory, Place(start), b"") if number < stop]
         if len(found) < stop - start:
             raise Damaged(start, segment.FOLDER, "a newer checkpoint has taken the segments away")
         yield start, found
@@ -535,7 +616,18 @@ def _open_segment(disk: Disk, directory: Path, sequence: int) -> File:
     return disk.open(directory / segment.FOLDER / segment.file_name(sequence))
 
 
-def _beyond(disk: Disk, directory: Path, place: Place, holding: bytes) -> list[tuple[int, bytes]]:
+def bundle_holding(
+    disk: Disk, directory: Path, index: int, size: int, holding: bytes
+) -> Iterator[tuple[int, bytes]]:
+    """The entries of one bundle under a checkpoint of that size that hold some bytes, with their numbers."""
+    width = partial_width(size, 0, index)
+    if holding in read_file(disk, directory, ENTRIES, index, width)[1]:
+        for number, frame in enumerate(read_bundle(disk, directory, index, width)[1], index * TILE_WIDTH):
+            if holding in frame:
+                yield number, frame[2:]
+
+
+def beyond(disk: Disk, directory: Path, place: Place, holding: bytes) -> list[tuple[int, bytes]]:
     """The entries from a place on that hold some bytes, from the segments alone, with their numbers.
 
     Where two segments have the same index the later one is right (`segment`).

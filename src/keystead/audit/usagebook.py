@@ -6,16 +6,16 @@ log. ``docs/formats/usage-index.md`` describes the tables.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from keystead.audit.usage import BookDamaged, BookError, Last, Place, Sums
+from keystead.audit.usage import BookDamaged, BookError, Place, Sum, Sums, Totals
 
 FILE: Final = "usage.db"
-VERSION: Final = 1
+VERSION: Final = 2
 _WAIT_SECONDS: Final = 2.0
 
 _SCHEMA: Final = """
@@ -29,24 +29,33 @@ CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY, id INTEGER NOT NULL) ST
 CREATE TABLE IF NOT EXISTS uses (
     key INTEGER NOT NULL, version INTEGER NOT NULL, principal INTEGER NOT NULL, action TEXT NOT NULL,
     count INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, entry INTEGER NOT NULL,
-    request TEXT NOT NULL, PRIMARY KEY (key, version, principal, action)
+    request TEXT NOT NULL, region TEXT NOT NULL, PRIMARY KEY (key, version, principal, action)
 ) STRICT, WITHOUT ROWID;
-PRAGMA user_version = 1;
+CREATE TABLE IF NOT EXISTS callers (
+    principal INTEGER NOT NULL, access_key INTEGER NOT NULL, action TEXT NOT NULL,
+    count INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, entry INTEGER NOT NULL,
+    request TEXT NOT NULL, region TEXT NOT NULL, PRIMARY KEY (principal, access_key, action)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS callers_by_access_key ON callers (access_key);
+PRAGMA user_version = 2;
 COMMIT;
 """
 _PLACE: Final = "SELECT position, mark, sequence, identity, byte FROM place"
 _MOVE: Final = "UPDATE place SET position = ?, mark = ?, sequence = ?, identity = ?, byte = ?"
 _ADD: Final = """
-INSERT INTO uses VALUES ROWS ON CONFLICT DO UPDATE SET
-count = count + excluded.count, last = excluded.last, entry = excluded.entry, request = excluded.request
+INSERT INTO TABLE VALUES ROWS ON CONFLICT DO UPDATE SET
+count = count + excluded.count, last = excluded.last, entry = excluded.entry, request = excluded.request,
+region = excluded.region
 """
-_ROW: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 # Rows in one statement: the thread lets others run once for all of them, instead of for each.
 _ROWS_AT_ONCE: Final = 64
-_LAST: Final = """
-SELECT entry, last, action, request FROM uses
-WHERE key = (SELECT id FROM names WHERE name = ?) ORDER BY entry DESC LIMIT 1
+_OF: Final = """
+SELECT action, count, first, last, entry, request, region FROM TABLE
+WHERE WHOSE = (SELECT id FROM names WHERE name = ?) ORDER BY entry DESC LIMIT MANY
 """
+_OF_KEY: Final = _OF.replace("TABLE", "uses").replace("WHOSE", "key").replace("MANY", "1")
+_OF_PRINCIPAL: Final = _OF.replace("TABLE", "callers").replace("WHOSE", "principal").replace("MANY", "-1")
+_OF_ACCESS_KEY: Final = _OF.replace("TABLE", "callers").replace("WHOSE", "access_key").replace("MANY", "-1")
 _NAMES_KEPT: Final = 131_072
 
 
@@ -74,33 +83,50 @@ class SqliteBook:
             if Place(*run.execute(_PLACE).fetchone()) != before:
                 raise BookError("somebody else has written in it")
             name = self._name
-            # In the order of the table, so that neighbours are written together.
-            rows = sorted(
+            uses = (
                 (name(key), version, name(principal), action, *new)
-                for (key, version, principal, action), new in sums.items()
+                for (key, version, principal, action), new in sums.keys.items()
             )
-            for start in range(0, len(rows), _ROWS_AT_ONCE):
-                some = rows[start : start + _ROWS_AT_ONCE]
-                run.execute(_ADD.replace("ROWS", ", ".join([_ROW] * len(some))), [*chain.from_iterable(some)])
+            callers = (
+                (name(principal), name(access_key), action, *new)
+                for (principal, access_key, action), new in sums.callers.items()
+            )
+            _add(run, "uses", uses)
+            _add(run, "callers", callers)
             run.execute(_MOVE, after)
 
     def clear(self) -> None:
         """Begin again, with nothing."""
         with self._transaction() as run:
             run.execute("DELETE FROM uses")
+            run.execute("DELETE FROM callers")
             run.execute(_MOVE, Place())
 
-    def last(self, key: str) -> tuple[Place, Last | None]:
-        """The newest use of a key, and the place it was as of."""
-        with self._transaction("DEFERRED") as run:
-            place = Place(*run.execute(_PLACE).fetchone())
-            row = run.execute(_LAST, (key,)).fetchone()
-        return place, None if row is None else Last(*row)
+    def of_key(self, arn: str) -> tuple[Place, Totals]:
+        """The row with the newest use of a key, if there is one, and the place that is as of."""
+        return self._of(_OF_KEY, arn)
+
+    def of_principal(self, arn: str) -> tuple[Place, Totals]:
+        """What a principal has done."""
+        return self._of(_OF_PRINCIPAL, arn)
+
+    def of_access_key(self, access_key: str) -> tuple[Place, Totals]:
+        """What was done with an access key."""
+        return self._of(_OF_ACCESS_KEY, access_key)
 
     def close(self) -> None:
         """Let go of the file."""
         with suppress(sqlite3.Error):
             self._connection.close()
+
+    def _of(self, statement: str, name: str) -> tuple[Place, Totals]:
+        totals: dict[str, Sum] = {}
+        with self._transaction("DEFERRED") as run:
+            place = Place(*run.execute(_PLACE).fetchone())
+            for action, *row in run.execute(statement, (name,)):
+                total = Sum(*row)
+                totals[action] = totals[action].plus(total) if action in totals else total
+        return place, totals
 
     def _name(self, name: str) -> int:
         """The number of a name, which it gets for ever."""
@@ -184,6 +210,16 @@ class SqliteBooks:
                 connection.close()
                 raise
         return SqliteBook(connection, log / FILE)
+
+
+def _add(run: sqlite3.Connection, table: str, rows: Iterable[tuple[int | str, ...]]) -> None:
+    """Add rows to those of a table."""
+    rows = sorted(rows)  # in the order of the table, so that neighbours are written together
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[start : start + _ROWS_AT_ONCE]
+        row = f"({', '.join('?' * len(some[0]))})"
+        statement = _ADD.replace("TABLE", table).replace("ROWS", ", ".join([row] * len(some)))
+        run.execute(statement, [*chain.from_iterable(some)])
 
 
 def _inode(path: Path) -> int:

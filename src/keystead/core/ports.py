@@ -214,36 +214,85 @@ class Custodian(Protocol):
         ...
 
 
-Used = tuple[tuple[str, int, str, str], int, str]
-"""A use of a key as one audit entry has it: (key ARN, version, principal, action), time in microseconds, request."""
+Used = tuple[tuple[str, int, str, str | None, str], int, str, str]
+"""What an entry tells of: (key ARN, version, principal, access key, action), microseconds, request, region.
+
+The key is empty where none was used. The access key is empty where there is none that lasts, and None in what tells of
+one more key of a request whose caller is told of already.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One successful cryptographic operation, as the audit log has it."""
+    """One successful request, as the audit log has it."""
 
     action: str  # "kms:Decrypt"
     time: float  # Unix seconds
     request: str
     event: str  # names the entry: the log's origin and the index, such as "keystead-1234/w0/567"
+    region: str = ""  # that the caller addressed
 
 
 @dataclass(frozen=True, slots=True)
 class LastUse:
-    """A key's last use, if there was one; ``since`` is the time of the first entry of all, 0 when there is none."""
+    """The last use, if there was one; ``since`` is the time of the first entry of all, 0 when there is none."""
 
     since: float
     use: Use | None
 
 
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """How often a principal has done one thing, and when."""
+
+    action: str
+    count: int  # of successful requests
+    first: float  # Unix seconds
+    last: Use
+
+
 class Usage(Protocol):
-    """What the audit logs say of the use of keys. Exact: a use that was answered is in it. Any thread."""
+    """What the audit logs say of who used what. Exact: a use that was answered is in it. Any thread.
+
+    Only what succeeded counts. What a session of a role does is the role's, and what temporary credentials of a user
+    do is the user's. All raise `AuditUnavailable` when the logs cannot be read, or not in a bounded time.
+    """
 
     def last(self, key_arn: str) -> LastUse:
-        """The newest successful cryptographic operation with a key.
+        """The newest cryptographic operation with a key."""
+        ...
 
-        Raises `AuditUnavailable` when the logs cannot be read, or not in a bounded time.
-        """
+    def last_of_access_key(self, access_key_id: str) -> LastUse:
+        """The newest request that a long-term access key has signed, whatever it asked."""
+        ...
+
+    def last_of_principal(self, arn: str) -> LastUse:
+        """The newest request of a principal, whatever it asked."""
+        ...
+
+    def uses_of_principal(self, arn: str) -> list[Activity]:
+        """What a principal has done, by action."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search of the audit logs has brought: the events' names and their entries, the newest first."""
+
+    entries: tuple[tuple[str, bytes], ...]
+    missing: str = ""  # why there may be more, in words; empty when there is not
+
+    @property
+    def complete(self) -> bool:
+        """Whether these are all."""
+        return not self.missing
+
+
+class Journal(Protocol):
+    """Looks entries up in the audit logs of every process, what was committed just now included. Any thread."""
+
+    def find(self, request: str) -> Found:
+        """The entries of one request; returns after a bounded time, with what it has found until then."""
         ...
 
 

@@ -15,6 +15,7 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 
 from keystead.core.ports import Used
+from keystead.core.principal import role_arn
 
 OK = "Success"
 
@@ -39,6 +40,9 @@ CRYPTOGRAPHIC: Final = frozenset(
 )
 """The actions that use a key; to look at one, its public half included, is not to use it."""
 
+_TEMPORARY: Final = "ASIA"  # what the ids of temporary credentials begin with
+_LASTING: Final = "arn:aws:iam::"  # what the ARN of a principal begins with, other than a session's
+
 
 class Entry(msgspec.Struct, omit_defaults=True, gc=False):
     """One record; the fields are in alphabetical order, which makes the encoding canonical."""
@@ -58,11 +62,14 @@ class Entry(msgspec.Struct, omit_defaults=True, gc=False):
     from_key: str = ""  # ReEncrypt: the key the ciphertext came from
     from_version: int = 0
     key: str = ""  # ARN, of what the caller asked for if there is no such key
+    matched: tuple[str, ...] = ()  # the statements and grants that decided, with their policies' versions
+    missing: str = ""  # of a denial because nothing allows: the smallest thing that it lacked
     outcome: str = ""  # Success, or an error code; an intent has none yet
     principal: str = ""  # ARN
     region: str = ""
     request: str = ""
     source: str = ""
+    source_identity: str = ""  # who began the session, as far as it was said then
     stage: str = ""
     statement: str = ""  # the policy statement that decided, or the id of the grant
     subject: str = ""  # what else it was about: an alias, a principal
@@ -83,14 +90,16 @@ def decode(data: bytes) -> Entry:
 
 
 class _Use(msgspec.Struct, gc=False):
-    """The members of an entry that say which key was used; reading only these is half the work."""
+    """The members of an entry that say who used what; reading only these is half the work."""
 
+    access_key: str = ""
     action: str = ""
     from_key: str = ""
     from_version: int = 0
     key: str = ""
     outcome: str = ""
     principal: str = ""
+    region: str = ""
     request: str = ""
     time: int = 0
     version: int = 0
@@ -100,7 +109,11 @@ _read_use = msgspec.json.Decoder(_Use).decode
 
 
 def uses(data: bytes) -> tuple[Used, ...]:
-    """The keys that an entry says were used: one, two for ReEncrypt, none for all that is not such a use."""
+    """What an entry says was done, by whom; nothing for a failure, an intent or what nobody has asked for.
+
+    A cryptographic operation tells of the key it used, ReEncrypt of two. Everything else uses no key. Of temporary
+    credentials and of sessions there is no end, so they are told of as what they belong to.
+    """
     try:
         return used(_read_use(data))
     except msgspec.DecodeError:
@@ -109,14 +122,38 @@ def uses(data: bytes) -> tuple[Used, ...]:
 
 def used(entry: Entry | _Use) -> tuple[Used, ...]:
     """The same of an entry that need not be read."""
-    action = entry.action
-    if entry.outcome != OK or action not in CRYPTOGRAPHIC:
+    principal = entry.principal
+    if entry.outcome != OK or not principal:
         return ()
-    use = ((entry.key, entry.version, entry.principal, action), entry.time, entry.request)
+    action, access_key = entry.action, entry.access_key
+    if access_key.startswith(_TEMPORARY):
+        access_key = ""
+    if not principal.startswith(_LASTING):
+        principal = _lasting(principal)
+    time, request, region = entry.time, entry.request, entry.region
+    if action not in CRYPTOGRAPHIC:
+        return ((("", 0, principal, access_key, action), time, request, region),)
+    use = ((entry.key, entry.version, principal, access_key, action), time, request, region)
     if not entry.from_key or (entry.from_key, entry.from_version) == (entry.key, entry.version):
         return (use,)
-    source = ((entry.from_key, entry.from_version, entry.principal, action), entry.time, entry.request)
+    source = ((entry.from_key, entry.from_version, principal, None, action), time, request, region)
     return (use, source)
+
+
+def _lasting(principal: str) -> str:
+    """The role whose session it is; everybody else stays who it is."""
+    head, found, name = principal.partition(":assumed-role/")
+    if not found:
+        return principal
+    return role_arn(head.rpartition(":")[2], name.partition("/")[0])
+
+
+def of_request(data: bytes, request: str) -> bool:
+    """Whether an entry is of that request."""
+    try:
+        return _read_use(data).request == request
+    except msgspec.DecodeError:
+        return False
 
 
 def moment(data: bytes) -> float:

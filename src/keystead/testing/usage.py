@@ -7,7 +7,7 @@ index = Index(directory, disk=disk, books=books, find=uses)
 from collections.abc import Callable
 from pathlib import Path
 
-from keystead.audit.usage import BookDamaged, BookError, Last, Place, Sum, Sums
+from keystead.audit.usage import BookDamaged, BookError, Place, Sum, Sums, Totals
 
 
 class _Pages:
@@ -15,7 +15,8 @@ class _Pages:
 
     def __init__(self) -> None:
         self.place = Place()
-        self.uses: dict[tuple[str, int, str, str], Sum] = {}
+        self.keys: dict[tuple[str, int, str, str], Sum] = {}
+        self.callers: dict[tuple[str, str, str], Sum] = {}
 
 
 class MemoryBook:
@@ -39,29 +40,42 @@ class MemoryBook:
             raise BookDamaged("it has been thrown away")
         if pages.place != before:
             raise BookError("somebody else has written in it")
-        for key, new in sums.items():
-            old = pages.uses.get(key)
-            if old is not None:
-                new = new._replace(uses=old.uses + new.uses, first=old.first)  # noqa: PLW2901 - added up
-            pages.uses[key] = new
+        for key, new in sums.keys.items():
+            pages.keys[key] = pages.keys[key].plus(new) if key in pages.keys else new
+        for caller, new in sums.callers.items():
+            pages.callers[caller] = pages.callers[caller].plus(new) if caller in pages.callers else new
         pages.place = after
         self._books.step("added")
 
     def clear(self) -> None:
         """Begin again, with nothing."""
         self._books.step("clear")
-        self._pages.uses.clear()
+        self._pages.keys.clear()
+        self._pages.callers.clear()
         self._pages.place = Place()
 
-    def last(self, key: str) -> tuple[Place, Last | None]:
-        """The newest use of a key, and the place it was as of."""
-        self._books.step("last")
-        rows = [
-            Last(row.entry, row.time, name[3], row.request)
-            for name, row in self._pages.uses.items()
-            if name[0] == key
-        ]
-        return self._pages.place, max(rows, default=None)
+    def of_key(self, arn: str) -> tuple[Place, Totals]:
+        """The row with the newest use of a key, if there is one, and the place that is as of."""
+        self._books.step("of")
+        rows = [(row.entry, name[3], row) for name, row in self._pages.keys.items() if name[0] == arn]
+        return self._pages.place, {action: row for _, action, row in sorted(rows)[-1:]}
+
+    def of_principal(self, arn: str) -> tuple[Place, Totals]:
+        """What a principal has done."""
+        return self._of(0, arn)
+
+    def of_access_key(self, access_key: str) -> tuple[Place, Totals]:
+        """What was done with an access key."""
+        return self._of(1, access_key)
+
+    def _of(self, part: int, wanted: str) -> tuple[Place, Totals]:
+        self._books.step("of")
+        totals: dict[str, Sum] = {}
+        for caller, row in self._pages.callers.items():
+            if caller[part] == wanted:
+                action = caller[2]
+                totals[action] = totals[action].plus(row) if action in totals else row
+        return self._pages.place, totals
 
     def close(self) -> None:
         """Let go of it."""
