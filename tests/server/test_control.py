@@ -409,7 +409,8 @@ async def test_a_bug_is_a_silent_500(front: type[Native], operation: str) -> Non
     bench = Bench(front)
     answer = await bench.post("ListPrincipals")
 
-    assert (answer.status_code, answer.json()) == (500, {"code": "Internal"})
+    told = {"code": "Internal", "request": answer.headers["x-request-id"]}
+    assert (answer.status_code, answer.json()) == (500, told)
     assert bench.count(operation, Outcome.INTERNAL) == 1
     assert bench.slots.read(1, Cell.FAULTS) == 1
     told = json.loads(bench.said.getvalue())
@@ -431,7 +432,8 @@ async def test_a_bug_in_an_action_is_reported(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(ACTIONS, listing, Action("keystead:ListPrincipals", Mode.READ, broken))
     answer = await bench.post("ListPrincipals")
 
-    assert (answer.status_code, answer.json()) == (500, {"code": "Internal"})
+    told = {"code": "Internal", "request": answer.headers["x-request-id"]}
+    assert (answer.status_code, answer.json()) == (500, told)
     assert bench.slots.read(1, Cell.FAULTS) == 1
     told = json.loads(bench.said.getvalue())
     assert (told["error"], told["file"]) == ("ValueError", __file__)

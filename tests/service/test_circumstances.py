@@ -214,12 +214,12 @@ def test_the_value_of_each_condition_key(name: str, value: Value | None, request
     ("arn", "kind", "name"),
     [
         (ALICE, "User", "alice"),
-        (f"arn:aws:iam::{ACCOUNT}:root", "Account", None),
+        (f"arn:aws:iam::{ACCOUNT}:service-account/billing", "ServiceAccount", None),
         (f"arn:aws:iam::{ACCOUNT}:service/jobs", None, None),
     ],
 )
 def test_what_a_principal_is_called(arn: str, kind: str | None, name: str | None) -> None:
-    """A user has a name without its path; the service's own parts and the account's root have none."""
+    """A user has a name without its path; the others have none."""
     house = ServiceBench().house
     with house.store.view() as view:
         admin = view.principal(f"arn:aws:iam::{ACCOUNT}:user/admin")
@@ -329,8 +329,8 @@ def test_conditions_of_an_action_without_a_key(bench: ServiceBench) -> None:
 @pytest.mark.parametrize(
     "condition",
     [
-        {"Bool": {"aws:MultiFactorAuthPresent": "false"}},
-        {"StringEquals": {"aws:PrincipalTag/team": "red"}},
+        {"StringEquals": {"kms:ViaService": "s3.eu-central-1.amazonaws.com"}},
+        {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::*"}},
         {"ForAnyValue:StringLike": {"aws:CalledVia": "*"}},
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.service.entry import OK, Entry, decode, encode, event_id, moment, of_request, used, uses
+from keystead.service.entry import OK, Entry, begins, decode, encode, event_id, moment, of_request, used, uses
 
 _ENTRIES = st.builds(
     Entry,
@@ -137,6 +137,13 @@ def test_an_entry_says_which_request_it_is_of() -> None:
     assert of_request(encode(USE), "r")
     assert not of_request(encode(USE), "AKIA1")
     assert not of_request(b"notice: r", "r")
+
+
+@pytest.mark.parametrize(("stage", "first"), [("", True), ("intent", True), ("outcome", False)])
+def test_the_outcome_of_a_change_is_never_the_first_entry(stage: str, *, first: bool) -> None:
+    """A change has its intent before; everything else has one entry, and so have the notices of the log."""
+    assert begins(encode(msgspec.structs.replace(USE, stage=stage))) is first
+    assert begins(b"notice: started")
 
 
 def test_an_event_id_anybody_can_work_out() -> None:

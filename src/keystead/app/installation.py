@@ -41,6 +41,7 @@ from keystead.crypto.transfer import TransferIdentity
 from keystead.custody import seal
 from keystead.custody.seals import SecretSource
 from keystead.custody.xks import Client, trust
+from keystead.federation.issuers import Issuers
 from keystead.fronts.links import POLICY as LINK_POLICY
 from keystead.jobs.links import Correspondent, Neighbour
 from keystead.jobs.links import Post as LinkPost
@@ -433,6 +434,7 @@ class Installation:
             regions=self.config.regions,
             peers=self.peers,
             usage=self.usage(),
+            tokens=Issuers(self.clock),
         )
         keeper = ThreadPoolExecutor(1, thread_name_prefix="usage")
         log.follow(self._index(slot, keeper, warn))

@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "inspect": ("offline:inspect", "Say what a ciphertext hangs on, without any secret."),
     "link": ("linking:link", "Show what another installation must know to be linked."),
     "migrate": ("serving:migrate", "Bring the store's schema up to this version."),
+    "policy": ("policy:policy", "Check and test policies, before they are put."),
     "principal": ("admin:principal", "Make, list and delete users and their policies."),
     "seal": ("sealing:seal", "Add, list and remove the ways to open the root key."),
     "serve": ("serving:serve", "Serve an installation."),

@@ -27,13 +27,14 @@ from keystead.core.key import (
 from keystead.core.names import KeyReference
 from keystead.core.policy import (
     Document,
+    Matched,
     Question,
     Ruling,
     decide,
     parse_identity_policy,
     parse_key_policy,
 )
-from keystead.core.ports import Custodian, ExternalKeys, Material, Random, Transaction, Usage
+from keystead.core.ports import Custodian, ExternalKeys, IdentityTokens, Material, Random, Transaction, Usage
 from keystead.core.principal import root_arn
 from keystead.service import granttoken, linking, marker, members
 from keystead.service.caller import ANONYMOUS, Caller, Identity
@@ -47,6 +48,8 @@ from keystead.service.sessiontoken import SessionTokens
 from keystead.service.workingset import GRANTS_OF_ONE_GRANTEE
 
 T = TypeVar("T")
+
+MISSING_CHARACTERS: Final = 1000  # of what a denial lacked, in its entry
 
 ALL_OF_A_KEY: Final = 10_000  # tags or aliases: more than the quotas let anybody make
 
@@ -68,6 +71,7 @@ class Desk:
         random: Random,
         quotas: Quotas,
         usage: Usage,
+        tokens: IdentityTokens,
         marker_key: bytes,
         regions: tuple[str, ...] = (),
         peers: tuple[linking.Peer, ...] = (),
@@ -83,6 +87,7 @@ class Desk:
         self.random = random
         self.quotas = quotas
         self.usage = usage
+        self.tokens = tokens  # of identity providers
         self.regions = regions  # that are served here; none: any
         self.peers = peers  # linked servers
         self.prepared = prepared  # what the action's first part returned
@@ -146,7 +151,7 @@ class Desk:
         grant = self.tx.grant(key.region, key.id, grant_id)
         ruling = decide(self._about(key, reference, action, parse_key_policy(key.policy)))
         if ruling.source == "none" and grant is not None and self._may_end(grant, key):
-            ruling = Ruling(True, "grant", grant.id, "")
+            ruling = _granted(grant)
         if grant is None and (ruling.allowed or key.account == self.account):
             raise NotFound(f"Grant ID {grant_id} not found")
         note(self.entry, ruling)
@@ -409,12 +414,21 @@ def note(entry: Entry, ruling: Ruling) -> None:
     entry.decision = "Allow" if ruling.allowed else "Deny"
     entry.decided_by = ruling.source
     entry.statement = ruling.statement
+    entry.matched += ruling.told
+    if not ruling.allowed and (missing := ruling.missing) is not None:
+        entry.missing = missing.brief[:MISSING_CHARACTERS]
 
 
 def by_grant(grants: Iterable[Grant], action: str, context: Mapping[str, str] | None) -> Ruling | None:
     """The ruling of the first of the caller's grants on a key that permits it, if any does."""
     grant = permitting(grants, action, context)
-    return None if grant is None else Ruling(True, "grant", grant.id, "")
+    if grant is None:
+        return None
+    return _granted(grant)
+
+
+def _granted(grant: Grant) -> Ruling:
+    return Ruling(True, "grant", grant.id, "", (Matched("grant", "", grant.id),))
 
 
 def denied(caller: Caller, action: str, resource: str, reason: str) -> AccessDenied:

@@ -156,6 +156,14 @@ def of_request(data: bytes, request: str) -> bool:
         return False
 
 
+def begins(data: bytes) -> bool:
+    """Whether an entry is the first that its request leaves: all but the outcome of a change are."""
+    try:
+        return decode(data).stage != "outcome"
+    except msgspec.DecodeError:
+        return True
+
+
 def moment(data: bytes) -> float:
     """When an entry was made, in Unix seconds; 0 for what is none."""
     try:

@@ -39,7 +39,18 @@ from keystead.core.errors import (
 from keystead.core.key import Event, State
 from keystead.core.names import KeyReference
 from keystead.core.policy import Document, Question, Ruling, decide
-from keystead.core.ports import AuditLog, Clock, Custodian, ExternalKeys, Outside, Random, Store, Usage, View
+from keystead.core.ports import (
+    AuditLog,
+    Clock,
+    Custodian,
+    ExternalKeys,
+    IdentityTokens,
+    Outside,
+    Random,
+    Store,
+    Usage,
+    View,
+)
 from keystead.core.principal import root_arn
 from keystead.core.spec import ENCRYPT_DECRYPT
 from keystead.service import granttoken
@@ -270,6 +281,7 @@ class Gate:
         random: Random,
         quotas: Quotas,
         usage: Usage,
+        tokens: IdentityTokens,
         marker_key: bytes,
         keys_held: int = 100_000,
         regions: tuple[str, ...] = (),
@@ -286,6 +298,7 @@ class Gate:
         self._regions = regions  # that are served here; none: any
         self._peers = peers
         self._usage = usage
+        self._tokens = tokens
         self._marker_key = marker_key
         self._asking = threading.Lock()
         self._owed: list[bytes] = []  # records of changes that were made while the log failed
@@ -362,7 +375,7 @@ class Gate:
         return Answer(entry, [])
 
     def perform(self, caller: Caller, command: Command) -> Answer:
-        """Run a READ or WRITE command in a transaction of its own; any thread. `record` comes next."""
+        """Run a READ, SLOW or WRITE command in a transaction of its own; any thread. `record` comes next."""
         action = ACTIONS[type(command)]
         entry = self._entry(caller, action.name)
         answer = Answer(entry, [caller.access_key, *caller.identity.refs])
@@ -446,7 +459,7 @@ class Gate:
         return self._audit.healthy
 
     def ask(self, caller: Caller, command: Command) -> Answer:
-        """All of it at once, for a caller that may block and for READ and WRITE commands only."""
+        """All of it at once, for a caller that may block and for READ, SLOW and WRITE commands only."""
         with self._asking:
             if self.action(command).mode is Mode.WRITE:
                 self.intend(caller, command)
@@ -477,6 +490,7 @@ class Gate:
 
     def _entry(self, caller: Caller, action: str) -> Entry:
         identity = caller.identity
+        session = identity.session
         return Entry(
             access_key=caller.access_key,
             account=identity.account,
@@ -487,6 +501,7 @@ class Gate:
             region=caller.region,
             request=caller.request,
             source=caller.source,
+            source_identity="" if session is None else session.source_identity,
             time=int(self._clock.now() * 1e6),
             trace=caller.trace,
             v=1,
@@ -514,6 +529,7 @@ class Gate:
             regions=self._regions,
             peers=self._peers,
             usage=self._usage,
+            tokens=self._tokens,
             marker_key=self._marker_key,
         )
 

@@ -47,7 +47,7 @@ def identify(view: View, principal: Principal, session: Session | None = None) -
     arn, user_id = principal.arn, unique_id(principal)
     if session is not None:
         limits = (
-            *(_parsed(text, f"session policy {number}") for number, text in enumerate(session.policies)),
+            *(_parsed(text, f"#{number}") for number, text in enumerate(session.policies)),
             *(_attached(view, name, refs) for name in session.attached),
         )
         tags.update(session.tags)

@@ -19,6 +19,7 @@ from keystead.core.principal import AccessKey, Principal, secret_binding, servic
 from keystead.crypto.secret import Secret
 from keystead.custody.software import SoftwareCustodian
 from keystead.custody.xks import Client, trust
+from keystead.federation.issuers import Issuers
 from keystead.service.action import Mode
 from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller, identity_of
@@ -112,6 +113,7 @@ class Installation:
             external=self.external,
             audit=log,
             usage=self.usage,
+            tokens=Issuers(self.clock),
             clock=self.clock,
             random=self.random,
             quotas=quotas or Quotas(),

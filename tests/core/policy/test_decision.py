@@ -1,11 +1,12 @@
 import json
+import re
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from keystead.core.policy import (
     Document,
-    Matched,
     Missing,
     Question,
     Ruling,
@@ -548,23 +549,36 @@ def test_a_ruling_names_all_statements_that_it_took() -> None:
         [of_key(ROOT, Sid="root")],
         [],
         SESSION,
-        more_identity_policies=(parse_identity_policy(text(ALLOW), "arn:x v3"),),
+        more_identity_policies=(parse_identity_policy(text(ALLOW), "arn:x"),),
         boundary=identity(statement()),
         session_policies=(identity(statement(Sid="session")),),
     )
-    assert ruling.matched == (
-        Matched("key-policy", "", "root"),
-        Matched("identity-policy", "arn:x v3", "may"),
-        Matched("permission-boundary", "", "#0"),
-        Matched("session-policy", "", "session"),
-    )
+    assert [matched[:3] for matched in ruling.matched] == [
+        ("key-policy", "", "root"),
+        ("identity-policy", "arn:x", "may"),
+        ("permission-boundary", "", "#0"),
+        ("session-policy", "", "session"),
+    ]
     assert ruling.explain() == (
-        "allowed by key-policy root, identity-policy arn:x v3 may, permission-boundary #0, session-policy session"
+        "allowed by key-policy root, identity-policy arn:x may, permission-boundary #0, session-policy session"
     )
     role = ruled([of_key(ROLE)], [], SESSION, session_policies=(identity(ALLOW),))
     assert role.explain() == "allowed by key-policy #0, session-policy may"
     assert ruled([of_key("*", "Deny")], []).explain() == "denied by key-policy #0"
     assert Ruling(True, "grant", "0123", "").explain() == "allowed by grant 0123"
+
+
+def test_a_ruling_says_which_version_of_a_policy_it_took() -> None:
+    """A version is the beginning of the SHA-256 of the policy's text, as it was put."""
+    policy = text(ALLOW)
+    version = sha256(policy.encode()).hexdigest()[:12]
+    ruling = ruled(
+        [of_key(ROOT, Sid="root")], [], more_identity_policies=(parse_identity_policy(policy, "arn:x"),)
+    )
+    of_the_key, of_the_caller = ruling.told
+    assert of_the_caller == f"identity-policy arn:x@{version} may"
+    assert re.fullmatch("key-policy @[0-9a-f]{12} root", of_the_key)
+    assert ruled([of_key(ROOT)], []).told == ()
 
 
 MISSING: dict[str, tuple[Ruling, Missing, str]] = {
@@ -623,6 +637,16 @@ def test_a_denial_by_silence_names_the_smallest_thing_that_was_missing(case: str
     assert not ruling.allowed
     assert ruling.missing == missing
     assert ruling.explain() == f"denied: {line}"
+
+
+def test_what_was_missing_is_told_without_what_was_wanted() -> None:
+    """In the audit, say, which more people may read than the policy."""
+    briefs = {case: missing.brief for case, (ruling, _, _) in MISSING.items() if (missing := ruling.missing)}
+    assert briefs["one condition comes closer than two, and says what it wants"] == (
+        "key-policy statement #1: StringLike aws:SourceIp"
+    )
+    assert briefs["another is named"] == "key-policy statement bob: another principal"
+    assert briefs["nobody speaks of the action"] == "no statement of the key-policy is about the action"
 
 
 def test_what_is_allowed_or_denied_by_a_statement_misses_nothing() -> None:

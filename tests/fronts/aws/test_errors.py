@@ -17,6 +17,7 @@ COMMON = {
     "InvalidSignatureException",
     "MissingAuthenticationTokenException",
     "NotAuthorizedException",
+    "ExpiredTokenException",
     "RequestEntityTooLargeException",
     "SerializationException",
     "ServiceUnavailableException",

@@ -327,7 +327,7 @@ def test_no_body_makes_an_operation_fail_by_a_bug(operation: str, data: st.DataO
     told = ROOM.answer(ROOM.request(f"/v1/{operation}", body))
 
     assert told.status in {200, 400, 403, 404, 409, 429}, told
-    assert (told.status == 200) or {"code", "detail", "help"} == told.value.keys()
+    assert (told.status == 200) or {"code", "detail", "help", "request"} == told.value.keys()
 
 
 # --- errors ------------------------------------------------------------------------------------------------
@@ -356,7 +356,14 @@ def test_an_error_has_its_code_a_detail_and_its_page(
     """What concerns the operator alone is kept from callers."""
     assert desk.front.write_error(error, "r-1") == (
         status,
-        msgspec.json.encode({"code": error.code, "detail": detail, "help": f"{HELP}#{error.code.lower()}"}),
+        msgspec.json.encode(
+            {
+                "code": error.code,
+                "detail": detail,
+                "help": f"{HELP}#{error.code.lower()}",
+                "request": "r-1",
+            }
+        ),
     )
 
 

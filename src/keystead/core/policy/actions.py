@@ -104,7 +104,13 @@ _CLASSES: Final[Mapping[Class, tuple[str, ...]]] = {
         "kms:ListRetirableGrants",
     ),
     Class.OPERATE: ("kms:ConnectCustomKeyStore", "kms:DisconnectCustomKeyStore"),
-    Class.SESSION: (),
+    Class.SESSION: (
+        "sts:AssumeRole",
+        "sts:AssumeRoleWithWebIdentity",
+        "sts:GetSessionToken",
+        "sts:SetSourceIdentity",
+        "sts:TagSession",
+    ),
     Class.SERVICE: (
         "keystead:DestroyKey",
         "keystead:ExpireKeyMaterial",
@@ -133,16 +139,15 @@ WRITES: Final = of(Class.POLICY_WRITE, Class.IDENTITY_WRITE)
 """What nobody should have together with a use: then they could allow themselves anything, and do it."""
 
 _CONTEXTUAL: Final = frozenset(f"kms:{operation}" for operation in CONTEXTUAL)
-_ENCRYPTING: Final = _CONTEXTUAL
 
 HAVE: Final[Mapping[str, frozenset[str]]] = {
     "aws:requesttag/": frozenset({"kms:CreateKey", "kms:ReplicateKey", "kms:TagResource"}),
     "aws:tagkeys": frozenset({"kms:CreateKey", "kms:ReplicateKey", "kms:TagResource", "kms:UntagResource"}),
-    "kms:bypasspolicylockoutsafetycheck": frozenset({"kms:CreateKey", "kms:PutKeyPolicy", "kms:ReplicateKey"}),
-    "kms:datakeypairspec": frozenset(
-        {"kms:GenerateDataKeyPair", "kms:GenerateDataKeyPairWithoutPlaintext"}
+    "kms:bypasspolicylockoutsafetycheck": frozenset(
+        {"kms:CreateKey", "kms:PutKeyPolicy", "kms:ReplicateKey"}
     ),
-    "kms:encryptionalgorithm": _ENCRYPTING,
+    "kms:datakeypairspec": frozenset({"kms:GenerateDataKeyPair", "kms:GenerateDataKeyPairWithoutPlaintext"}),
+    "kms:encryptionalgorithm": _CONTEXTUAL,
     "kms:encryptioncontext:": _CONTEXTUAL,
     "kms:encryptioncontextkeys": _CONTEXTUAL,
     "kms:expirationmodel": frozenset({"kms:ImportKeyMaterial"}),

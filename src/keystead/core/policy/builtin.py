@@ -30,11 +30,6 @@ class BuiltIn(NamedTuple):
     description: str
     text: str
 
-    @property
-    def everything(self) -> bool:
-        """Whether it is the exception that allows everything."""
-        return self is BUILT_IN[ADMINISTRATOR]
-
 
 def _statement(sid: str, effect: str, actions: Collection[str]) -> dict[str, Any]:
     return {"Sid": sid, "Effect": effect, "Action": sorted(actions), "Resource": "*"}

@@ -97,6 +97,7 @@ class Matched(NamedTuple):
     policy: str  # key-policy, identity-policy, permission-boundary, session-policy, guardrail
     name: str  # of the document, if it has one
     statement: str  # the label
+    version: str = ""  # of the document
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +108,23 @@ class Missing:
     statement: str = ""  # the label of the statement that comes closest; empty if none is about the action
     part: str = "action"  # what of it does not match: action, principal, resource, condition
     conditions: tuple[str, ...] = ()  # those that failed: operator, key and what is wanted
+    names: tuple[str, ...] = field(default=(), compare=False)  # the same, without what is wanted
 
     @property
     def text(self) -> str:
         """The same in one line."""
+        return self._line(self.conditions)
+
+    @property
+    def brief(self) -> str:
+        """The same without what the policy wants, which is not for everybody who may read the audit."""
+        return self._line(self.names)
+
+    def _line(self, conditions: tuple[str, ...]) -> str:
         if not self.statement:
             return f"no statement of the {self.policy} is about the action"
-        if self.conditions:
-            return f"{self.policy} statement {self.statement}: {'; '.join(self.conditions)}"
+        if conditions:
+            return f"{self.policy} statement {self.statement}: {'; '.join(conditions)}"
         return f"{self.policy} statement {self.statement}: another {self.part}"
 
 
@@ -130,6 +140,14 @@ class Ruling:
     matched: tuple[Matched, ...] = field(default=(), compare=False)  # all statements that it took
     cacheable: bool = field(default=True, compare=False)  # no condition and no variable had a part in it
     _near: "_Near | None" = field(default=None, compare=False, repr=False)
+    _told: tuple[str, ...] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The statements that it took, each as ``kind name@version label``, as an audit entry has them."""
+        if self._told is None:
+            self._told = tuple(f"{m.policy} {m.name}@{m.version} {m.statement}" for m in self.matched)
+        return self._told
 
     @property
     def missing(self) -> Missing | None:
@@ -159,7 +177,7 @@ def decide(question: Question) -> Ruling:
             kind,
             statement.label,
             f"with an explicit deny in a {_AWS_NAMES[kind]}" if kind != IDENTITY_POLICY else _IDENTITY_DENY,
-            (Matched(kind, document.name, statement.label),),
+            (Matched(kind, document.name, statement.label, document.version),),
             not asked.conditional,
         )
 
@@ -176,7 +194,7 @@ def decide(question: Question) -> Ruling:
                 KEY_POLICY,
                 direct.label,
                 "",
-                (Matched(KEY_POLICY, key_policy.name, direct.label),),
+                (Matched(KEY_POLICY, key_policy.name, direct.label, key_policy.version),),
                 not asked.conditional,
             )
         named = direct or asked.first_to(asked.role, allows)
@@ -189,12 +207,14 @@ def decide(question: Question) -> Ruling:
     if question.boundary is not None or question.session_policies:
         layers = asked.ceilings()
         silent = next((kind for kind, _, found in layers if found is None), None)
-        above = tuple(Matched(kind, doc.name, s.label) for kind, doc, s in layers if s is not None)
+        above = tuple(
+            Matched(kind, doc.name, s.label, doc.version) for kind, doc, s in layers if s is not None
+        )
     if silent is not None and question.session_of:
         return asked.nothing(silent, silent)
     # (3) it names the role of the caller's session; no boundary and no session policy is silent.
     if here and named is not None and key_policy is not None:
-        by = (Matched(KEY_POLICY, key_policy.name, named.label), *above)
+        by = (Matched(KEY_POLICY, key_policy.name, named.label, key_policy.version), *above)
         return Ruling(True, KEY_POLICY, named.label, "", by, not asked.conditional)
     if key_policy is not None and delegated is None:
         return asked.nothing(KEY_POLICY, NONE)
@@ -205,9 +225,9 @@ def decide(question: Question) -> Ruling:
     if silent is not None:
         return asked.nothing(silent, NONE)
     document, statement = found
-    by = (Matched(IDENTITY_POLICY, document.name, statement.label), *above)
+    by = (Matched(IDENTITY_POLICY, document.name, statement.label, document.version), *above)
     if key_policy is not None and delegated is not None:
-        by = (Matched(KEY_POLICY, key_policy.name, delegated.label), *by)
+        by = (Matched(KEY_POLICY, key_policy.name, delegated.label, key_policy.version), *by)
     return Ruling(True, IDENTITY_POLICY, statement.label, "", by, not asked.conditional)
 
 
@@ -392,4 +412,5 @@ class _Near:
         ):
             return 1, 0, Missing(kind, label, "resource")
         failed: tuple[Condition, ...] = tuple(c for c in statement.conditions if not c.test(self._get))
-        return 2, len(failed), Missing(kind, label, "condition", tuple(c.text for c in failed))
+        texts, names = tuple(c.text for c in failed), tuple(f"{c.operator} {c.key}" for c in failed)
+        return 2, len(failed), Missing(kind, label, "condition", texts, names)

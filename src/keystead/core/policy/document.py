@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from keystead.core.errors import MalformedPolicy
@@ -31,6 +32,9 @@ from keystead.core.policy.wildcards import (
 
 MAX_BYTES: Final = 32_768
 """The largest policy document (AWS KMS, "Resource quotas")."""
+
+VERSION_DIGITS: Final = 12
+"""Of a document's version: 48 bits tell an account's policies apart, and say which text to look for."""
 
 MAX_SID: Final = 256
 """The longest statement id."""
@@ -115,11 +119,12 @@ def _by_name(statements: Iterable[Statement]) -> Mapping[str, tuple[Statement, .
 class Document:
     """A parsed policy."""
 
-    __slots__ = ("_selections", "depends_on", "name", "statements")
+    __slots__ = ("_selections", "depends_on", "name", "statements", "version")
 
-    def __init__(self, statements: tuple[Statement, ...] = (), name: str = "") -> None:
+    def __init__(self, statements: tuple[Statement, ...] = (), name: str = "", version: str = "") -> None:
         self.statements = statements
-        self.name = name  # which one it is, for the explanation: an ARN and a version, say
+        self.version = version  # the beginning of its text's SHA-256, in hex: another text is another version
+        self.name = name  # which one it is, for the explanation: an ARN, say
         self.depends_on: frozenset[str] = frozenset().union(*(s.keys for s in statements))
         """The condition keys, in lower case, that a decision by this policy may need."""
         self._selections: dict[str, Selection] = {}
@@ -231,6 +236,7 @@ def _parse(text: str, name: str, form: _Form) -> Document:
     return Document(
         tuple(_statement(s, i, form, variables=variables) for i, s in enumerate(statements)),
         name,
+        sha256(text.encode(errors="replace")).hexdigest()[:VERSION_DIGITS],
     )
 
 

@@ -53,6 +53,8 @@ ROWS: Final[Mapping[type[core.KeysteadError], Row]] = {
     core.InvalidIdentityToken: Row("InvalidIdentityToken"),
     core.ExpiredIdentityToken: Row("ExpiredTokenException"),
     core.ProviderUnreachable: Row("IDPCommunicationError"),
+    core.InvalidIdentityToken: Row("ValidationException"),
+    core.ExpiredIdentityToken: Row("ExpiredTokenException"),
     core.AccessDenied: Row("AccessDeniedException"),
     # What is asked.
     UnknownOperationError: Row("UnknownOperationException"),
@@ -64,6 +66,7 @@ ROWS: Final[Mapping[type[core.KeysteadError], Row]] = {
     core.InvalidMarker: Row("InvalidMarkerException"),
     core.InvalidTag: Row("TagException"),
     core.MalformedPolicy: Row("MalformedPolicyDocumentException"),
+    core.PolicyTooLarge: Row("ValidationException"),
     core.Reserved: Row("NotAuthorizedException"),
     # Of which key.
     core.NotFound: Row("NotFoundException"),
@@ -106,6 +109,7 @@ ROWS: Final[Mapping[type[core.KeysteadError], Row]] = {
     # What is out of order here: nothing happened, and the same request may be sent again.
     core.CustodyUnavailable: _DEPENDENCY,
     core.StoreUnavailable: _DEPENDENCY,
+    core.ProviderUnreachable: _DEPENDENCY,
     core.AuditUnavailable: _UNAVAILABLE,
     core.ShuttingDown: _UNAVAILABLE,
     # Their texts name files and settings, which are the operator's to know.

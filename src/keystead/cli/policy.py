@@ -1,0 +1,229 @@
+"""Commands for policies, which need no service: `policy lint` and `policy test`.
+
+Both read files in JSON or YAML. A file is a policy, or a table: policies, and cases of who may do what with them
+(`keystead.core.policy.cases`).
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from keystead.cli import yaml
+from keystead.core.errors import InvalidRequest
+from keystead.core.policy import cases
+from keystead.core.policy.lint import Finding, Holder, Kind, Policy, Severity, lint
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_paths = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+_SUFFIXES: Final = (".json", ".yaml", ".yml")
+_KINDS: Final = {
+    "boundary": Kind.BOUNDARY,
+    "guardrail": Kind.GUARDRAIL,
+    "identity": Kind.IDENTITY,
+    "key": Kind.KEY,
+    "session": Kind.SESSION,
+    "trust": Kind.TRUST,
+}
+
+
+@click.group()
+def policy() -> None:
+    """Check and test policies, before they are put."""
+
+
+@policy.command(
+    "lint",
+    epilog="""\b
+Examples:
+  keystead policy lint key-policy.json
+  keystead policy lint policies/ --json | jq '.findings[] | select(.severity == "error")'
+  aws kms get-key-policy --key-id ... --query Policy --output text | keystead policy lint -""",
+)
+@_paths
+@click.option(
+    "--kind", type=click.Choice(list(_KINDS)), help="What the policies are. [default: what they look like]"
+)
+@_json
+def policy_lint(paths: tuple[Path, ...], kind: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
+    """Say what is probably wrong with policies, and how to cure it.
+
+    Takes files, directories of .json, .yaml and .yml files, and - for standard input. A policy that names principals is
+    a key policy, or a role's trust policy if it has no resources; one of denials in a file whose name has "guardrail"
+    in it is a guardrail, one in a file with "boundary" in its name a permission boundary, and any other an identity
+    policy. Of a table of cases the policies are looked at. Exits with 1 when there is an error among the findings.
+    """
+    policies = list[Policy]()
+    holders = list[Holder]()
+    for path in _files(paths):
+        raw = yaml.load_file(path)
+        if cases.is_table(raw):
+            table = _table(raw, path)
+            policies += [_within(each, path) for each in table.policies]
+            holders += [_held(each, path) for each in table.holders]
+        else:
+            wanted = _kind(raw, path) if kind is None else _KINDS[kind]
+            policies.append(Policy(wanted, str(path), _text(raw)))
+    findings = lint(policies, holders)
+    errors = sum(finding.severity is Severity.ERROR for finding in findings)
+    if as_json:
+        told = {
+            "policies": len(policies),
+            "errors": errors,
+            "findings": [_finding(each) for each in findings],
+        }
+        click.echo(json.dumps(told, indent=2))
+    else:
+        for finding in findings:
+            click.echo(finding.line)
+        click.echo(f"{_count(len(policies), 'policy', 'policies')}: {_sum(findings)}", err=True)
+    click.get_current_context().exit(1 if errors else 0)
+
+
+@policy.command(
+    "test",
+    epilog="""\b
+Examples:
+  keystead policy test policies/cases.yaml
+  keystead policy test policies/*.test.yaml --json | jq '.cases[] | select(.ok | not)'""",
+)
+@_paths
+@click.option("--all", "show_all", is_flag=True, help="Show the cases that are as expected, too.")
+@_json
+def policy_test(paths: tuple[Path, ...], show_all: bool, as_json: bool) -> None:  # noqa: FBT001 - click's way
+    """Ask tables of cases who may do what, and compare with what is expected.
+
+    The policies of a table decide as they would in the service, but nothing is asked of one. A case that does not come
+    out is shown with the statements that decided, or with what was missing. Exits with 1 when there is one.
+    """
+    told = [each for path in _files(paths) for each in _outcomes(path)]
+    failed = sum(not each["ok"] for each in told)
+    if as_json:
+        click.echo(json.dumps({"ok": not failed, "failed": failed, "cases": told}, indent=2))
+    else:
+        for each in told:
+            if not each["ok"] or show_all:
+                click.echo(_case_line(each))
+        click.echo(f"{_count(len(told), 'case', 'cases')}, {failed} not as expected", err=True)
+    click.get_current_context().exit(1 if failed else 0)
+
+
+# --- lint ------------------------------------------------------------------------------------------------
+
+
+def _kind(raw: object, path: Path) -> Kind:
+    """What a policy looks like."""
+    found = raw.get("Statement") if isinstance(raw, dict) else None
+    statements = [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, dict)]
+    if any("Principal" in each or "NotPrincipal" in each for each in statements):
+        about = any("Resource" in each or "NotResource" in each for each in statements)
+        return Kind.KEY if about else Kind.TRUST
+    name = path.name.lower()
+    if "guardrail" in name and all(each.get("Effect") == "Deny" for each in statements):
+        return Kind.GUARDRAIL
+    return Kind.BOUNDARY if "boundary" in name else Kind.IDENTITY
+
+
+def _within(policy: Policy, path: Path) -> Policy:
+    """A policy of a table, under a name that says which table."""
+    return policy._replace(name=f"{path}: {policy.name}")
+
+
+def _held(holder: Holder, path: Path) -> Holder:
+    return Holder(
+        f"{path}: {holder.name}",
+        tuple(_within(each, path) for each in holder.policies),
+        holder.boundary,
+        holder.guardrails,
+    )
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "severity": finding.severity,
+        "policy": finding.policy,
+        "statement": finding.statement,
+        "text": finding.text,
+        "cure": finding.cure,
+    }
+
+
+def _sum(findings: list[Finding]) -> str:
+    counts = (
+        _count(
+            sum(finding.severity is severity for finding in findings), severity.value, f"{severity.value}s"
+        )
+        for severity in Severity
+        if severity is not Severity.INFO
+    )
+    return ", ".join(counts)
+
+
+# --- test ------------------------------------------------------------------------------------------------
+
+
+def _outcomes(path: Path) -> Iterator[dict[str, Any]]:
+    """What came out of each case of a file."""
+    raw = yaml.load_file(path)
+    if not cases.is_table(raw):
+        raise InvalidRequest(f"{path} is no table of cases: it has no member called cases")
+    for case, ruling, problem in cases.run(_table(raw, path)):
+        yield {
+            "ok": not problem,
+            "file": str(path),
+            "case": case.row,
+            "who": case.who,
+            "action": case.action,
+            "resource": case.resource,
+            "expect": "allow" if case.allowed else "deny",
+            "allowed": ruling.allowed,
+            "source": ruling.source,
+            "problem": problem,
+            "explanation": ruling.explain(),
+        }
+
+
+def _case_line(told: dict[str, Any]) -> str:
+    case = f"case {told['case']}: {told['who']} {told['action']} {told['resource']}"
+    if told["ok"]:
+        return f"ok    {told['file']} {case}: {told['explanation']}"
+    return f"FAIL  {told['file']} {case}: {told['problem']}\n      {told['explanation']}"
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+
+def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
+    """The files that are meant, those of a directory in the order of their names."""
+    for path in paths:
+        if path.is_dir():
+            found = sorted(each for each in path.rglob("*") if each.suffix in _SUFFIXES and each.is_file())
+            if not found:
+                raise InvalidRequest(f"{path} has no {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]} files")
+            yield from found
+        else:
+            yield path
+
+
+def _table(raw: object, path: Path) -> cases.Table:
+    """A table, whose files are named as seen from its own place."""
+
+    def read(name: str) -> str:
+        return _text(yaml.load_file(path.parent / name))
+
+    try:
+        return cases.read_table(raw, read)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{path}: {error}") from None
+
+
+def _text(raw: object) -> str:
+    """The JSON text of a policy."""
+    return json.dumps(raw, ensure_ascii=False)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
