@@ -11,6 +11,7 @@ not quoted is ``null``, ``true``, ``false`` or a number only if JSON would say s
 
 import json
 import re
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -35,25 +36,36 @@ DEEPEST: Final = 50
 _JSON: Final = re.compile(r"true|false|null|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
-def read(path: Path) -> str:
-    """The text of a file; raises `InvalidRequest` if there is none that can be read."""
+def read(path: Path) -> tuple[str, str]:
+    """The text of a file and what to call it; `-` is standard input. Raises `InvalidRequest` if it cannot be read."""
+    name = "standard input" if str(path) == "-" else str(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        if str(path) == "-":
+            data = sys.stdin.buffer.read(MOST_BYTES + 1)
+        else:
+            with path.open("rb") as file:
+                data = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise InvalidRequest(f"{path}: {error.strerror}") from None
+        raise InvalidRequest(f"{name}: {error.strerror}") from None
     if len(data) > MOST_BYTES:
-        raise InvalidRequest(f"{path} is larger than {MOST_BYTES} bytes")
+        raise InvalidRequest(f"{name} is larger than {MOST_BYTES} bytes")
     try:
-        return data.decode()
+        return data.decode(), name
     except UnicodeDecodeError:
-        raise InvalidRequest(f"{path} is not UTF-8") from None
+        raise InvalidRequest(f"{name} is not UTF-8") from None
+
+
+def load_file(path: Path) -> Any:  # noqa: ANN401 - whatever the document has
+    """The value of the document in a file."""
+    return load(*read(path))
 
 
 def load(text: str, where: str) -> Any:  # noqa: ANN401 - whatever the document has
     """The value of a document; raises `InvalidRequest` with ``where``, the line and what is wrong there."""
     building = _Building(where)
-    with suppress(ValueError, RecursionError):  # as JSON, since YAML takes neither its tabs nor its surrogates
+    with suppress(
+        ValueError, RecursionError
+    ):  # as JSON, since YAML takes neither its tabs nor its surrogates
         return json.loads(text, object_pairs_hook=building.members, parse_constant=_no_constant)
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
@@ -137,7 +149,8 @@ class _Building:
             self.value = value
 
     def _refuse(self, event: Event, why: str) -> NoReturn:
-        raise InvalidRequest(f"{self._where} line {event.start_mark.line + 1}: {why}")
+        mark = event.start_mark
+        raise InvalidRequest(f"{self._where}{f' line {mark.line + 1}' if mark else ''}: {why}")
 
 
 def _scalar(event: ScalarEvent) -> Any:  # noqa: ANN401 - a JSON value
