@@ -480,9 +480,12 @@ class Usages:
                 f"({place.position:,} of {size:,} entries): try again later"
             )
         for index in range(place.position // TILE_WIDTH, -(-size // TILE_WIDTH)):
-            for number, entry in bundle_holding(self._disk, directory, index, size, holding):
-                if number >= place.position:
-                    yield number, entry
+            width = partial_width(size, 0, index)
+            if holding in read_file(self._disk, directory, ENTRIES, index, width)[1]:
+                for place_in, frame in enumerate(read_bundle(self._disk, directory, index, width)[1]):
+                    number = index * TILE_WIDTH + place_in
+                    if number >= place.position and holding in frame:
+                        yield number, frame[2:]
         yield from beyond(self._disk, directory, Place(max(place.position, size)), holding)
 
 
@@ -614,17 +617,6 @@ def _entries(disk: Disk, directory: Path, start: int, stop: int) -> Iterator[tup
 
 def _open_segment(disk: Disk, directory: Path, sequence: int) -> File:
     return disk.open(directory / segment.FOLDER / segment.file_name(sequence))
-
-
-def bundle_holding(
-    disk: Disk, directory: Path, index: int, size: int, holding: bytes
-) -> Iterator[tuple[int, bytes]]:
-    """The entries of one bundle under a checkpoint of that size that hold some bytes, with their numbers."""
-    width = partial_width(size, 0, index)
-    if holding in read_file(disk, directory, ENTRIES, index, width)[1]:
-        for number, frame in enumerate(read_bundle(disk, directory, index, width)[1], index * TILE_WIDTH):
-            if holding in frame:
-                yield number, frame[2:]
 
 
 def beyond(disk: Disk, directory: Path, place: Place, holding: bytes) -> list[tuple[int, bytes]]:
