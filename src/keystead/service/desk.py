@@ -5,13 +5,14 @@ named, decides by policy and checks the state, in that order (AWS KMS checks per
 read inside the same transaction: what it allows cannot have been revoked before the commit.
 """
 
+import json
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
-from keystead.core.errors import AccessDenied, NotFound, UnknownCredentials
+from keystead.core.errors import AccessDenied, MalformedPolicy, NotFound, UnknownCredentials
 from keystead.core.grant import Grant, permitting
 from keystead.core.key import (
     Alias,
@@ -41,6 +42,7 @@ from keystead.service.caller import ANONYMOUS, Caller, Identity
 from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
 from keystead.service.entry import Entry
+from keystead.service.guesses import Guesses
 from keystead.service.identities import identify, lives
 from keystead.service.quotas import Quotas
 from keystead.service.results.kms import KeyDescription
@@ -52,6 +54,8 @@ T = TypeVar("T")
 MISSING_CHARACTERS: Final = 1000  # of what a denial lacked, in its entry
 
 ALL_OF_A_KEY: Final = 10_000  # tags or aliases: more than the quotas let anybody make
+
+LOCKED_OUT: Final = "The new key policy will not allow you to update the key policy in the future."
 
 _ANYTHING: Final = parse_identity_policy('{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}')
 
@@ -72,6 +76,7 @@ class Desk:
         quotas: Quotas,
         usage: Usage,
         tokens: IdentityTokens,
+        guesses: Guesses,
         marker_key: bytes,
         regions: tuple[str, ...] = (),
         peers: tuple[linking.Peer, ...] = (),
@@ -88,13 +93,14 @@ class Desk:
         self.quotas = quotas
         self.usage = usage
         self.tokens = tokens  # of identity providers
+        self.guesses = guesses  # at one-time passwords
         self.regions = regions  # that are served here; none: any
         self.peers = peers  # linked servers
         self.prepared = prepared  # what the action's first part returned
         self.refs: list[str] = [caller.access_key, *caller.identity.refs]
         self._command = command
         self._marker_key = marker_key
-        self._identity = self._current_identity()
+        self.identity = self._current_identity()
 
     @property
     def account(self) -> str:
@@ -255,14 +261,24 @@ class Desk:
             return items, ""
         return items[:limit], marker.make(self._marker_key, place, name(items[limit - 1]))
 
-    def would_allow(self, policy: Document, action: str, resource: str) -> bool:
-        """Whether another key policy would leave ``action`` to the caller, itself or through the account.
+    def refuse_lockout(self, policy: Document, arn: str) -> None:
+        """Refuse a key policy under which the caller could never put another, with the statement to add.
 
-        What the caller's identity policy says does not count: it can be changed without the key's policy (AWS
-        KMS, "Default key policy").
+        What the caller's own identity policies say does not count: they can be changed without the key's policy
+        (AWS KMS, "Default key policy").
         """
-        question = replace(self._question(action, resource, policy, self.account), identity_policy=_ANYTHING)
-        return decide(question).allowed
+        action = "kms:PutKeyPolicy"
+        question = replace(
+            self._question(action, arn, policy, self.account),
+            identity_policy=_ANYTHING,
+            more_identity_policies=(),
+        )
+        ruling = decide(question)
+        if not ruling.allowed:
+            raise MalformedPolicy(
+                f"{LOCKED_OUT} {_way_in(ruling, self._identity)} If it is meant so, set "
+                "BypassPolicyLockoutSafetyCheck."
+            )
 
     def _current_identity(self) -> Identity:
         """The caller's identity as this transaction sees it.
@@ -332,7 +348,7 @@ class Desk:
     @property
     def _names(self) -> tuple[str, str]:
         """What a grant may call the caller: a session, and its role."""
-        return self._identity.arn, self._identity.principal
+        return self.identity.arn, self.identity.principal
 
     def _by_account(self, key: Key, reference: KeyReference, action: str) -> bool:
         """Whether the caller's account, which may do ``action`` to the key, lets the caller do it."""
@@ -380,7 +396,7 @@ class Desk:
         context = partial(
             Circumstances, caller=self.caller, entry=self.entry, action=action, command=self._command
         )
-        return asked_by(self._identity, action, resource, context, policy, key_account)
+        return asked_by(self.identity, action, resource, context, policy, key_account)
 
 
 def asked_by(
@@ -407,6 +423,25 @@ def asked_by(
         key_account=key_account,
         context=context,
     )
+
+
+def _way_in(ruling: Ruling, identity: Identity) -> str:
+    """What to change in a key policy that would lock somebody out, or what else is in the way."""
+    if ruling.source == "key-policy":
+        return (
+            f"Statement {ruling.statement} denies it to you: name others there, or add a condition that spares "
+            f"{identity.principal}."
+        )
+    if ruling.source != "none":
+        return f"Your {ruling.source.replace('-', ' ')} does not allow it: ask with other credentials."
+    statement = {
+        "Sid": "KeepAdministration",
+        "Effect": "Allow",
+        "Principal": {"AWS": identity.principal},
+        "Action": ["kms:DescribeKey", "kms:GetKeyPolicy", "kms:PutKeyPolicy"],
+        "Resource": "*",
+    }
+    return f"Add this statement: {json.dumps(statement)}."
 
 
 def note(entry: Entry, ruling: Ruling) -> None:

@@ -1,5 +1,7 @@
 """Key policies: kept to the letter, in force at once, and no way to lock oneself out by mistake."""
 
+import json
+
 import pytest
 
 from keystead.core.policy import default_key_policy
@@ -86,6 +88,26 @@ def test_nobody_locks_themselves_out_by_mistake(bench: ServiceBench, text: str) 
     bench.do(c.DescribeKey(key))
     bench.do(c.PutKeyPolicy(key, text, bypass_lockout_check=True))
     assert bench.refusal(c.PutKeyPolicy(key, default_key_policy(ACCOUNT))).startswith("AccessDenied")
+
+
+def test_a_lockout_is_refused_with_the_statement_to_add(bench: ServiceBench) -> None:
+    """Put beside the statements that there were, it makes the policy one that is taken."""
+    key = bench.key()
+    narrow = json.loads(policy(f"arn:aws:iam::{ACCOUNT}:user/bob"))
+    told = bench.refusal(c.PutKeyPolicy(key, json.dumps(narrow)))
+    statement, _ = json.JSONDecoder().raw_decode(told.partition("Add this statement: ")[2])
+    narrow["Statement"] = [narrow["Statement"], statement]
+    bench.do(c.PutKeyPolicy(key, json.dumps(narrow)))
+    bench.do(c.PutKeyPolicy(key, default_key_policy(ACCOUNT)))
+
+
+def test_a_lockout_by_a_denial_names_its_statement(bench: ServiceBench) -> None:
+    """Another Allow would not help, so none is proposed."""
+    key = bench.key()
+    told = bench.refusal(c.PutKeyPolicy(key, policy("*", effect="Deny")))
+    assert (
+        f"Statement #0 denies it to you: name others there, or add a condition that spares {ADMIN}." in told
+    )
 
 
 def test_a_policy_that_is_none_is_refused(bench: ServiceBench) -> None:

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple, cast
 from uuid import UUID
 
 from keystead.core import spec
-from keystead.core.errors import InvalidKeyState, InvalidRequest, MalformedPolicy
+from keystead.core.errors import InvalidKeyState, InvalidRequest
 from keystead.core.key import Event, Key, Origin, Rotation, State, version_binding
 from keystead.core.policy import check_denials, default_key_policy, parse_key_policy
 from keystead.core.ports import Material
@@ -68,8 +68,8 @@ def create_key(command: c.CreateKey, desk: Desk) -> KeyDescription:
         outer_key=command.outer_key,
     )
     policy = check_denials(parse_key_policy(key.policy))
-    if not command.bypass_lockout_check and not desk.would_allow(policy, "kms:PutKeyPolicy", key.arn):
-        raise MalformedPolicy(LOCKED_OUT)
+    if not command.bypass_lockout_check:
+        desk.refuse_lockout(policy, key.arn)
     if command.tags:  # AWS KMS, "Tagging permissions": tags of a new key need a permission of their own
         desk.allow("kms:TagResource", key.arn)
     desk.entry.key = key.arn
@@ -81,10 +81,6 @@ def create_key(command: c.CreateKey, desk: Desk) -> KeyDescription:
     return desk.describe(key)
 
 
-LOCKED_OUT: Final = (
-    "The new key policy will not allow you to update the key policy in the future. Add a statement that "
-    "allows kms:PutKeyPolicy to you or to your account, or set BypassPolicyLockoutSafetyCheck."
-)
 
 
 def describe_key(command: c.DescribeKey, desk: Desk) -> KeyDescription:

@@ -2,10 +2,8 @@
 
 from dataclasses import replace
 
-from keystead.core.errors import MalformedPolicy
 from keystead.core.key import Event
 from keystead.core.policy import check_denials, parse_key_policy
-from keystead.service.actions.keys import LOCKED_OUT
 from keystead.service.commands import kms as c
 from keystead.service.desk import Desk
 from keystead.service.results import Done
@@ -21,8 +19,8 @@ def put_key_policy(command: c.PutKeyPolicy, desk: Desk) -> Done:
     """Replace a key's policy; in force when it returns."""
     key = desk.key(command.key, Event.SET_POLICY, "kms:PutKeyPolicy")
     policy = check_denials(parse_key_policy(command.policy))
-    if not command.bypass_lockout_check and not desk.would_allow(policy, "kms:PutKeyPolicy", key.arn):
-        raise MalformedPolicy(LOCKED_OUT)
+    if not command.bypass_lockout_check:
+        desk.refuse_lockout(policy, key.arn)
     desk.save(replace(key, policy=command.policy))
     return Done()
 

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, cast
 
-from keystead.core.errors import AlreadyExists, InvalidRequest, MalformedPolicy, UnsupportedOperation
+from keystead.core.errors import AlreadyExists, InvalidRequest, UnsupportedOperation
 from keystead.core.key import Event, Key, Origin, Rotation, State, Version
 from keystead.core.policy import check_denials, default_key_policy, parse_key_policy
 from keystead.core.ports import View
 from keystead.service import linking, members
-from keystead.service.actions.keys import LOCKED_OUT
 from keystead.service.actions.tags import check_tags
 from keystead.service.commands import kms as c
 from keystead.service.desk import Desk, unknown_key
@@ -59,8 +58,8 @@ def replicate_key(command: c.ReplicateKey, desk: Desk) -> Replica:
         members=(*key.members, command.region),
     )
     parsed = check_denials(parse_key_policy(policy))
-    if not command.bypass_lockout_check and not desk.would_allow(parsed, "kms:PutKeyPolicy", replica.arn):
-        raise MalformedPolicy(LOCKED_OUT)
+    if not command.bypass_lockout_check:
+        desk.refuse_lockout(parsed, replica.arn)
     desk.allow("kms:CreateKey")
     if command.tags:
         desk.allow("kms:TagResource", replica.arn)
