@@ -78,8 +78,8 @@ class Worker:
     """See the module; the listener's application (`keystead.server.listener.Application`).
 
     Made and used on the loop's own thread. The pools are the worker's from now on: one for what asks the store, one for
-    slow cryptography and keys behind a network. ``choose`` tells which front's protocol a request is in. ``on_fault``
-    hears of bugs.
+    slow cryptography and what waits for somebody else's server. ``choose`` tells which front's protocol a request is
+    in. ``on_fault`` hears of bugs.
     """
 
     def __init__(
@@ -343,7 +343,8 @@ class Worker:
             else:
                 self._wait(Waiting(exchange, request, asked, answer, intent=False, tries=tries))
 
-        self._pool.submit(work)
+        slow = self._gate.action(asked.command).mode is Mode.SLOW
+        (self._slow_pool if slow else self._pool).submit(work)
 
     def _load(self, wanted: Wanted, exchange: Exchange, tries: int) -> None:
         """Fill the working set on another thread, then ask again. One load serves all who wait for it."""

@@ -1,6 +1,6 @@
 """An action is a row: what a command needs, and the function that does it.
 
-Three modes say where an action may run.
+Four modes say where an action may run.
 
 * ``HOT`` never blocks and never asks the store. It runs on the worker's own loop and gets a `Visit`,
   which opens keys from the working set.
@@ -8,6 +8,8 @@ Three modes say where an action may run.
   on another thread.
 * ``READ`` and ``WRITE`` ask the store, so they run on another thread and get a `Desk`, which is one
   transaction. A ``WRITE`` is preceded by an intent entry in the audit.
+* ``SLOW`` is a ``READ`` that may have to wait for somebody else's server. It must not keep those waiting who ask the
+  store only, so it runs beside slow cryptography.
 """
 
 from collections.abc import Callable
@@ -22,6 +24,7 @@ class Mode(Enum):
     HOT = auto()
     READ = auto()
     WRITE = auto()
+    SLOW = auto()
 
 
 @dataclass(frozen=True, slots=True)

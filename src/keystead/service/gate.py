@@ -61,6 +61,7 @@ from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
 from keystead.service.desk import Desk, asked_by, by_grant, denied, note, refused_key, unknown_key
 from keystead.service.entry import OK, Entry, encode, used
+from keystead.service.guesses import Guesses
 from keystead.service.linking import Peer
 from keystead.service.openkey import OpenKey
 from keystead.service.quotas import Quotas
@@ -299,6 +300,7 @@ class Gate:
         self._peers = peers
         self._usage = usage
         self._tokens = tokens
+        self._guesses = Guesses()
         self._marker_key = marker_key
         self._asking = threading.Lock()
         self._owed: list[bytes] = []  # records of changes that were made while the log failed
@@ -530,6 +532,7 @@ class Gate:
             peers=self._peers,
             usage=self._usage,
             tokens=self._tokens,
+            guesses=self._guesses,
             marker_key=self._marker_key,
         )
 
