@@ -1,0 +1,65 @@
+"""Every action has a class, and every condition key that few actions have is known."""
+
+from pathlib import Path
+
+import pytest
+
+from keystead.core.policy import keys
+from keystead.core.policy.actions import ACTIONS, HAVE, USES, WRITES, Class, having, of
+from keystead.service import actions as service
+
+TWICE = {"kms:ReEncrypt": {"kms:ReEncryptFrom", "kms:ReEncryptTo"}}
+
+
+def asked() -> set[str]:
+    """What the service decides about, by the names of its rows."""
+    found = set[str]()
+    for row in service.ACTIONS.values():
+        found |= TWICE.get(row.name, {row.name})
+    return found
+
+
+def test_every_action_of_the_service_has_a_class() -> None:
+    """A new action without a class is named here: nobody may forget to say what it amounts to."""
+    assert sorted(asked() - set(ACTIONS)) == []
+
+
+def test_no_class_has_an_action_that_nothing_decides_about(checkout: Path) -> None:
+    """An action that is gone, or misspelt, is not in the table either."""
+    sources = (checkout / "src" / "keystead").rglob("*.py")
+    text = "\n".join(path.read_text() for path in sources if "core/policy" not in str(path))
+    assert [name for name in ACTIONS if f'"{name}"' not in text] == []
+
+
+def test_every_action_has_one_class() -> None:
+    """The classes share no action, and together they are the table."""
+    assert sum(len(of(which)) for which in Class) == len(ACTIONS) == len(of(*Class))
+
+
+def test_a_grant_of_any_operation_but_two_is_a_use() -> None:
+    """What a grant may allow is a use, or else harmless: reading, and granting, which is writing."""
+    assert {"kms:Decrypt", "kms:Sign", "kms:GenerateMac", "kms:Decapsulate"} <= USES
+    assert {"kms:CreateGrant", "kms:PutKeyPolicy", "kms:ReplicateKey", "keystead:CreateAccessKey"} <= WRITES
+    assert not USES & WRITES
+
+
+def test_condition_keys_of_few_actions_exist() -> None:
+    """The table names condition keys that policies may have, and actions that there are."""
+    assert [name for name in HAVE if not keys.known(name + "x" if name[-1] in ":/" else name)] == []
+    assert [action for actions in HAVE.values() for action in actions if action not in ACTIONS] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "actions"),
+    [
+        ("kms:MessageType", {"kms:Sign", "kms:Verify"}),
+        ("aws:RequestTag/team", {"kms:CreateKey", "kms:ReplicateKey", "kms:TagResource"}),
+        ("kms:ValidTo", {"kms:ImportKeyMaterial"}),
+        ("aws:SourceIp", None),
+        ("kms:EncryptionContextKeysOfMine", None),
+    ],
+)
+def test_which_actions_have_a_condition_key(key: str, actions: set[str] | None) -> None:
+    """Keys are found in any case, and those with a name in them by their beginning; others are everybody's."""
+    assert having(key) == actions
+    assert having(key.upper()) == actions
