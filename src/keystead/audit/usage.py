@@ -515,6 +515,18 @@ class _Row:
         self.count = self.time = self.entry = 0
         self.request = self.region = ""
 
+    def include(self, other: "_Row") -> None:
+        """Add up what another one has."""
+        self.count += other.count
+        self.first = min(self.first, other.first)
+        if other.entry >= self.entry:
+            self.time, self.entry = other.time, other.entry
+            self.request, self.region = other.request, other.region
+
+    def sum(self) -> Sum:
+        """What it has grown to."""
+        return Sum(self.count, self.first, self.time, self.entry, self.request, self.region)
+
 
 class _Tally:
     """Adds up what entries tell of, from a place in the log on."""
@@ -544,14 +556,18 @@ class _Tally:
 
     def sums(self) -> Sums:
         """What was added up, by key and by caller."""
-        sums = Sums({}, {})
+        keys: dict[tuple[str, int, str, str], Sum] = {}
+        callers: dict[tuple[str, str, str], _Row] = {}
         for (key, version, principal, access_key, action), row in self.rows.items():
-            new = Sum(row.count, row.first, row.time, row.entry, row.request, row.region)
             if key:
-                _add(sums.keys, {(key, version, principal, action): new})
+                use, new = (key, version, principal, action), row.sum()
+                keys[use] = keys[use].plus(new) if use in keys else new
             if access_key is not None:
-                _add(sums.callers, {(principal, access_key, action): new})
-        return sums
+                caller = callers.get((principal, access_key, action))
+                if caller is None:  # of very many rows there are few callers
+                    caller = callers[principal, access_key, action] = _Row(row.first)
+                caller.include(row)
+        return Sums(keys, {name: caller.sum() for name, caller in callers.items()})
 
     def begin(self) -> None:
         """Go on from here with nothing added up."""
