@@ -190,8 +190,8 @@ def _primary_region(at: Circumstances) -> str | None:
 
 
 def _request_tags(at: Circumstances) -> Pairs:
-    found: Pairs = getattr(at.command, "tags", ())
-    return found
+    found: Pairs | None = getattr(at.command, "tags", None)
+    return found or ()
 
 
 def _tag_keys(at: Circumstances) -> tuple[str, ...]:

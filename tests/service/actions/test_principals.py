@@ -95,7 +95,7 @@ def test_a_policy_that_is_none_is_refused(bench: ServiceBench) -> None:
 
 def test_nobody_removes_themselves(bench: ServiceBench) -> None:
     """Or an installation could be left without an administrator."""
-    told = "InvalidRequest: You cannot delete the user you are signed in as: use another one."
+    told = "InvalidRequest: You cannot delete the principal you are signed in as: use another one."
     assert bench.refusal(i.DeletePrincipal("admin")) == told
     assert bench.refusal(i.DeletePrincipal("carol")) == THERE_IS_NONE
 
@@ -164,7 +164,10 @@ def test_a_user_has_room_for_so_many_access_keys(bench: ServiceBench) -> None:
     bench.do(i.CreatePrincipal("carol"))
     first = bench.do(i.CreateAccessKey("carol")).access_key
     bench.do(i.CreateAccessKey("carol"))
-    told = "LimitExceeded: The user has 2 access keys: the quota is reached. Delete one first."
+    told = (
+        "LimitExceeded: The user has 2 access keys: the quota is reached. Delete one first; the oldest is "
+        f"{first.id}, which was never used."
+    )
     assert bench.refusal(i.CreateAccessKey("carol")) == told
     bench.do(i.DeleteAccessKey(first.id))
     bench.do(i.CreateAccessKey("carol"))

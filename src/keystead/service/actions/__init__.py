@@ -9,15 +9,20 @@ from typing import Final
 
 from keystead.service.action import Action, Mode
 from keystead.service.actions import (
+    access_keys,
+    accounts,
     aliases,
     asymmetric,
     crypt,
+    declared,
     grants,
+    guardrails,
     imports,
     keys,
     keystores,
     links,
     policies,
+    policies_named,
     principals,
     regions,
     rotation,
@@ -25,7 +30,6 @@ from keystead.service.actions import (
     usage,
 )
 from keystead.service.commands import Command
-from keystead.service.commands import identity as i
 from keystead.service.commands import kms as c
 
 ACTIONS: Final[Mapping[type[Command], Action]] = {
@@ -126,12 +130,10 @@ ACTIONS: Final[Mapping[type[Command], Action]] = {
     c.ListRetirableGrants: Action("kms:ListRetirableGrants", Mode.READ, grants.list_retirable_grants),
     c.RevokeGrant: Action("kms:RevokeGrant", Mode.WRITE, grants.revoke_grant),
     c.RetireGrant: Action("kms:RetireGrant", Mode.WRITE, grants.retire_grant),
-    i.CreatePrincipal: Action("keystead:CreatePrincipal", Mode.WRITE, principals.create_principal),
-    i.PutPrincipalPolicy: Action("keystead:PutPrincipalPolicy", Mode.WRITE, principals.put_principal_policy),
-    i.DeletePrincipal: Action("keystead:DeletePrincipal", Mode.WRITE, principals.delete_principal),
-    i.ListPrincipals: Action("keystead:ListPrincipals", Mode.READ, principals.list_principals),
-    i.CreateAccessKey: Action("keystead:CreateAccessKey", Mode.WRITE, principals.create_access_key),
-    i.SetAccessKeyStatus: Action("keystead:SetAccessKeyStatus", Mode.WRITE, principals.set_access_key_status),
-    i.DeleteAccessKey: Action("keystead:DeleteAccessKey", Mode.WRITE, principals.delete_access_key),
-    i.ListAccessKeys: Action("keystead:ListAccessKeys", Mode.READ, principals.list_access_keys),
+    **principals.ACTIONS,
+    **access_keys.ACTIONS,
+    **policies_named.ACTIONS,
+    **guardrails.ACTIONS,
+    **accounts.ACTIONS,
+    **declared.ACTIONS,
 }

@@ -1,94 +1,223 @@
-"""Principals and access keys: Keystead's own operations, asked through the control API.
+"""Principals: users, service accounts, roles and groups, and how all that one of them has is taken away.
 
-A secret is given out once, when its access key is made. It is kept only wrapped by the custodian, because
-SigV4 needs it to check a signature.
+What may be done to a principal is decided apart for each part, on the principal's ARN, so that policies can keep the
+duties apart: who somebody is (``keystead:CreatePrincipal``, ``DeletePrincipal``), what it may do
+(``PutPrincipalPolicy``: policy, attached policies, groups, boundary, trust, length of sessions), its tags
+(``TagPrincipal``), whether it is enabled (``SetPrincipalStatus``). A request that touches several needs them all.
+`keystead.service.safeguards` says what is refused whatever the policies allow.
+
+A secret is given out once, when it is made. It is kept only wrapped by the custodian, because SigV4 and one-time
+passwords need it for each check.
 """
 
+import math
 import re
 from base64 import b32encode, b64encode
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
+from itertools import takewhile
 from typing import Final
+from urllib.parse import quote, urlencode
 
-from keystead.core.errors import AlreadyExists, InvalidRequest, LimitExceeded, NotFound
-from keystead.core.policy import check_denials, parse_identity_policy
+from keystead.core.declaration import Kind
+from keystead.core.errors import AlreadyExists, InvalidRequest, InvalidTag, LimitExceeded, NotFound
+from keystead.core.policy import builtin, check_denials, parse_identity_policy, parse_trust_policy
 from keystead.core.ports import Random
-from keystead.core.principal import AccessKey, Principal, secret_binding, user_arn
+from keystead.core.principal import (
+    GROUP,
+    HOUR,
+    KINDS,
+    ROLE,
+    SERVICE_ACCOUNT,
+    USER,
+    Principal,
+    mfa_binding,
+    policy_arn,
+    principal_arn,
+)
+from keystead.service.action import Action, Mode
+from keystead.service.actions.tags import check_tags
+from keystead.service.commands import Command
 from keystead.service.commands import identity as i
 from keystead.service.desk import Desk
 from keystead.service.results import Done
-from keystead.service.results.identity import AccessKeyList, NewAccessKey, PrincipalDescription, PrincipalPage
+from keystead.service.results.identity import NewMfa, PrincipalDescription, PrincipalPage, Revoked
+from keystead.service.safeguards import check_boundary, check_not_oneself, way_in_kept
 
 AT_ONCE: Final = 1000
-_NAME: Final = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
+MEMBERS_SHOWN: Final = 100
+MOST_ATTACHED: Final = 20
+MOST_GROUPS: Final = 10
+MOST_TAGS: Final = 50
+TAG_NAME, TAG_VALUE = 128, 256  # characters (AWS IAM, "Tags for IAM resources")
+LONGEST_SESSION: Final = 12 * HOUR
+MFA_BYTES: Final = 20  # RFC 4226 recommends 160 bits
+ISSUER: Final = "Keystead"  # as apps show it
+
+NAME: Final = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
+NAMED: Final = "1 to 64 letters, digits and the characters + = , . @ _ -"
+_CALLED: Final = {USER: "user", SERVICE_ACCOUNT: "service account", ROLE: "role", GROUP: "group"}
+
+_PARTS: Final[Mapping[str, str]] = {
+    "policy": "keystead:PutPrincipalPolicy",
+    "attached": "keystead:PutPrincipalPolicy",
+    "groups": "keystead:PutPrincipalPolicy",
+    "boundary": "keystead:PutPrincipalPolicy",
+    "trust": "keystead:PutPrincipalPolicy",
+    "session_seconds": "keystead:PutPrincipalPolicy",
+    "tags": "keystead:TagPrincipal",
+    "enabled": "keystead:SetPrincipalStatus",
+}
+"""The parts of a principal, and what may change each."""
 
 
 def create_principal(command: i.CreatePrincipal, desk: Desk) -> PrincipalDescription:
-    """Make a user."""
-    if not _NAME.fullmatch(command.name):
-        raise InvalidRequest("A user's name is 1 to 64 letters, digits and the characters + = , . @ _ -")
-    arn = _allowed(desk, "keystead:CreatePrincipal", command.name)
-    if desk.tx.principal(arn) is not None:
-        raise AlreadyExists(f"The user {command.name} already exists.")
-    check_denials(parse_identity_policy(command.policy))
-    principal = Principal(
-        arn=arn, account=desk.account, name=command.name, created=desk.now, policy=command.policy
+    """Make a principal. What it is given from the start needs the same permission as later."""
+    if command.kind in _CALLED and not NAME.fullmatch(command.name):
+        raise InvalidRequest(f"A {_CALLED[command.kind]}'s name is {NAMED}")
+    arn = allowed(desk, "keystead:CreatePrincipal", command.kind, command.name)
+    blank = Principal(
+        arn=arn,
+        account=desk.account,
+        name=command.name,
+        created=desk.now,
+        sessions_from=math.nextafter(desk.now, 0.0),  # sessions of an earlier one of that name stay over
     )
-    desk.tx.put_principal(principal)
-    return PrincipalDescription(principal)
+    wanted = _with(desk, blank, command)
+    for action in dict.fromkeys(_PARTS[part] for part in _different(blank, wanted)):
+        desk.allow(action, arn)
+    if desk.tx.principal(arn) is not None:
+        raise AlreadyExists(f"The {_CALLED[command.kind]} {command.name} already exists.")
+    if command.kind == ROLE and not wanted.trust:
+        raise InvalidRequest("A role has a trust policy, which says who may assume it: give one.")
+    _check(desk, blank, wanted)
+    check_boundary(desk, wanted)
+    desk.tx.put_principal(wanted)
+    return PrincipalDescription(wanted)
+
+
+def update_principal(command: i.UpdatePrincipal, desk: Desk) -> PrincipalDescription:
+    """Change parts of a principal; in force when it returns."""
+    arn = principal_named(desk, command.kind, command.name)
+    parts = [part for part in _PARTS if getattr(command, part) is not None]
+    if not parts:
+        raise InvalidRequest("Say what is to be changed.")
+    for action in dict.fromkeys(_PARTS[part] for part in parts):
+        desk.allow(action, arn)
+    old = existing(desk, arn)
+    new = _with(desk, old, command)
+    if not new.enabled:
+        check_not_oneself(desk, arn, "disable")
+    if new.kind == ROLE and not new.trust:
+        raise InvalidRequest(
+            "A role has a trust policy, which says who may assume it: replace it with another."
+        )
+    _check(desk, old, new)
+    check_boundary(desk, old, new)
+    with way_in_kept(desk):
+        desk.tx.put_principal(new)
+    return PrincipalDescription(new)
 
 
 def put_principal_policy(command: i.PutPrincipalPolicy, desk: Desk) -> Done:
-    """Replace a user's identity policy; in force when it returns."""
-    arn = _allowed(desk, "keystead:PutPrincipalPolicy", command.name)
-    check_denials(parse_identity_policy(command.policy))
-    desk.tx.put_principal(replace(_existing(desk, arn), policy=command.policy))
+    """Replace a principal's identity policy; in force when it returns."""
+    update_principal(i.UpdatePrincipal(command.name, command.kind, policy=command.policy), desk)
     return Done()
 
 
-def delete_principal(command: i.DeletePrincipal, desk: Desk) -> Done:
-    """Remove a user, its access keys and what it was granted; in force when it returns."""
-    arn = _allowed(desk, "keystead:DeletePrincipal", command.name)
-    if arn == desk.caller.identity.arn:
-        raise InvalidRequest("You cannot delete the user you are signed in as: use another one.")
-    _existing(desk, arn)
-    # What it was granted goes with it: a user that is made anew under that name must not find it again.
-    while grants := desk.tx.grants_to(arn, AT_ONCE):
-        for grant in grants:
-            desk.tx.delete_grant(grant.region, grant.key_id, grant.id)
-    desk.tx.delete_principal(arn)
-    return Done()
+def describe_principal(command: i.DescribePrincipal, desk: Desk) -> PrincipalDescription:
+    """One principal, and of a group the first of its members."""
+    arn = allowed(desk, "keystead:DescribePrincipal", command.kind, command.name)
+    found = existing(desk, arn)
+    members = desk.tx.members(arn, "", MEMBERS_SHOWN) if found.kind == GROUP else []
+    return PrincipalDescription(found, tuple(member.arn for member in members))
 
 
 def list_principals(command: i.ListPrincipals, desk: Desk) -> PrincipalPage:
-    """The account's principals in the order of their ARNs."""
+    """The account's principals in the order of their ARNs, of one kind or all."""
     desk.allow("keystead:ListPrincipals")
+    first = principal_named(desk, command.kind, "") if command.kind else ""
+
+    def fetch(after: str, count: int) -> list[Principal]:
+        found = desk.tx.principals(desk.account, after or first, count)
+        return list(takewhile(lambda each: each.arn.startswith(first), found))
+
     principals, marker = desk.page(
-        "principals",
-        command.marker,
-        command.limit,
-        lambda after, count: desk.tx.principals(desk.account, after, count),
-        lambda principal: principal.arn,
+        f"principals {command.kind}", command.marker, command.limit, fetch, lambda principal: principal.arn
     )
     return PrincipalPage(principals, marker)
 
 
-def create_access_key(command: i.CreateAccessKey, desk: Desk) -> NewAccessKey:
-    """A new access key; its secret is in the answer and nowhere else in the clear."""
-    arn = _allowed(desk, "keystead:CreateAccessKey", command.name)
-    _existing(desk, arn)
-    quota = desk.quotas.access_keys_per_principal
-    if len(desk.tx.access_keys(arn)) >= quota:
-        raise LimitExceeded(f"The user has {quota} access keys: the quota is reached. Delete one first.")
-    access_key_id, secret = new_credentials(desk.random)
-    access_key = AccessKey(
-        id=access_key_id,
-        principal=arn,
-        protected=desk.custodian.protect(desk.account, secret.encode(), secret_binding(access_key_id)),
-        created=desk.now,
-    )
-    desk.tx.put_access_key(access_key)
-    desk.entry.subject = f"{arn} {access_key_id}"
-    return NewAccessKey(access_key, secret)
+def delete_principal(command: i.DeletePrincipal, desk: Desk) -> Done:
+    """Remove a principal, its access keys and what it was granted; in force when it returns."""
+    arn = allowed(desk, "keystead:DeletePrincipal", command.kind, command.name)
+    check_not_oneself(desk, arn, "delete")
+    found = existing(desk, arn)
+    member = next(iter(desk.tx.members(arn, "", 1)), None) if found.kind == GROUP else None
+    if member is not None:
+        raise InvalidRequest(
+            f"The group {command.name} still has members, such as {member.arn}: take them out of it first, with "
+            f"keystead principal update NAME --leave {command.name}"
+        )
+    check_boundary(desk, found)
+    with way_in_kept(desk):
+        # What it was granted goes with it: one that is made anew under that name must not find it again.
+        _end_grants(desk, arn)
+        desk.tx.delete_principal(arn)
+    return Done()
+
+
+def revoke_principal(command: i.RevokePrincipal, desk: Desk) -> Revoked:
+    """End every session, access key and grant of a principal in one transaction, so that all workers see all of it.
+
+    The grants that it may only retire are others' permissions, and stay.
+    """
+    desk.entry.dry_run = command.dry_run
+    arn = allowed(desk, "keystead:RevokePrincipal", command.kind, command.name)
+    if command.kind == GROUP:
+        raise InvalidRequest("A group has no credentials: revoke its members, or disable the group.")
+    found = existing(desk, arn)
+    check_not_oneself(desk, arn, "revoke")
+    keys = [key for key in desk.tx.access_keys(arn) if key.enabled]
+    ids = tuple(key.id for key in keys)
+    if command.dry_run:
+        return Revoked(found, ids, _count_grants(desk, arn), dry_run=True)
+    revoked = replace(found, sessions_from=desk.now, enabled=found.enabled and not command.disable)
+    with way_in_kept(desk):
+        desk.tx.put_principal(revoked)
+        for key in keys:
+            desk.tx.put_access_key(replace(key, enabled=False))
+        grants = _end_grants(desk, arn)
+    return Revoked(revoked, ids, grants, dry_run=False)
+
+
+def enable_mfa(command: i.EnableMfa, desk: Desk) -> NewMfa:
+    """Give a user time-based one-time passwords (RFC 6238); the secret is in the answer and nowhere else."""
+    arn = allowed(desk, "keystead:EnableMfa", USER, command.name)
+    user = existing(desk, arn)
+    if user.mfa:
+        raise AlreadyExists(
+            f"The user {command.name} has one-time passwords already: disable them first, and then enable new ones."
+        )
+    check_boundary(desk, user)
+    secret = desk.random(MFA_BYTES)
+    protected = desk.custodian.protect(desk.account, secret, mfa_binding(arn))
+    enrolled = replace(user, mfa=protected, mfa_step=0)
+    desk.tx.put_principal(enrolled)
+    told = b32encode(secret).decode().rstrip("=")
+    label = quote(f"{ISSUER}:{command.name}@{desk.account}", safe=":@")
+    query = urlencode({"secret": told, "issuer": ISSUER, "algorithm": "SHA1", "digits": 6, "period": 30})
+    return NewMfa(enrolled, told, f"otpauth://totp/{label}?{query}")
+
+
+def disable_mfa(command: i.DisableMfa, desk: Desk) -> Done:
+    """Take a user's one-time passwords away; what needs one it may not do then."""
+    arn = allowed(desk, "keystead:DisableMfa", USER, command.name)
+    user = existing(desk, arn)
+    check_boundary(desk, user)
+    desk.tx.put_principal(replace(user, mfa="", mfa_step=0))
+    return Done()
 
 
 def new_credentials(random: Random) -> tuple[str, str]:
@@ -96,50 +225,157 @@ def new_credentials(random: Random) -> tuple[str, str]:
     return "AKIA" + b32encode(random(10)).decode(), b64encode(random(30)).decode()
 
 
-def set_access_key_status(command: i.SetAccessKeyStatus, desk: Desk) -> Done:
-    """Enable or disable an access key; in force when it returns."""
-    access_key = _access_key(desk, "keystead:SetAccessKeyStatus", command.access_key_id)
-    desk.tx.put_access_key(replace(access_key, enabled=command.enabled))
-    return Done()
+def principal_named(desk: Desk, kind: str, name: str) -> str:
+    """The ARN of a principal of the account."""
+    if kind not in KINDS:
+        raise InvalidRequest(f"A principal is of kind {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
+    arn = desk.entry.subject = principal_arn(desk.account, kind, name)
+    return arn
 
 
-def delete_access_key(command: i.DeleteAccessKey, desk: Desk) -> Done:
-    """Remove an access key; in force when it returns."""
-    access_key = _access_key(desk, "keystead:DeleteAccessKey", command.access_key_id)
-    desk.tx.delete_access_key(access_key.id)
-    return Done()
-
-
-def list_access_keys(command: i.ListAccessKeys, desk: Desk) -> AccessKeyList:
-    """A user's access keys, without their secrets."""
-    arn = _allowed(desk, "keystead:ListAccessKeys", command.name)
-    _existing(desk, arn)
-    return AccessKeyList(desk.tx.access_keys(arn))
-
-
-def _allowed(desk: Desk, action: str, name: str) -> str:
-    """The ARN of the user of that name, once the caller may do ``action`` to it."""
-    arn = user_arn(desk.account, name)
-    desk.entry.subject = arn
+def allowed(desk: Desk, action: str, kind: str, name: str) -> str:
+    """The ARN of a principal of the account, once the caller may do ``action`` to it."""
+    arn = principal_named(desk, kind, name)
     desk.allow(action, arn)
     return arn
 
 
-def _existing(desk: Desk, arn: str) -> Principal:
+def existing(desk: Desk, arn: str) -> Principal:
+    """The principal with that ARN; raises `NotFound`."""
     principal = desk.tx.principal(arn)
     if principal is None:
         raise NotFound(f"There is no principal {arn}. List them with: keystead principal list")
     return principal
 
 
-def _access_key(desk: Desk, action: str, access_key_id: str) -> AccessKey:
-    """The access key, once the caller may do ``action`` to its owner; unknown and foreign ones look alike."""
-    access_key = desk.tx.access_key(access_key_id)
-    owner = None if access_key is None else desk.tx.principal(access_key.principal)
-    known = access_key is not None and owner is not None and owner.account == desk.account
-    arn = owner.arn if known and owner is not None else user_arn(desk.account, "?")
-    desk.entry.subject = f"{arn} {access_key_id}"
-    desk.allow(action, arn)
-    if access_key is None or not known:
-        raise NotFound(f"There is no access key {access_key_id}.")
-    return access_key
+def _with(desk: Desk, principal: Principal, command: i.CreatePrincipal | i.UpdatePrincipal) -> Principal:
+    """The principal with what the command gives; policies and groups become ARNs, each once."""
+    given = {part: value for part in _PARTS if (value := getattr(command, part, None)) is not None}
+    as_policy, as_group = partial(policy_arn, desk.account), partial(principal_arn, desk.account, GROUP)
+    if "attached" in given:
+        given["attached"] = _arns(given["attached"], as_policy)
+    if "groups" in given:
+        given["groups"] = _arns(given["groups"], as_group)
+    if given.get("boundary"):
+        (given["boundary"],) = _arns([given["boundary"]], as_policy)
+    return replace(principal, **given)
+
+
+def _arns(names: Iterable[str], arn: Callable[[str], str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name if name.startswith("arn:") else arn(name) for name in names))
+
+
+def _different(old: Principal, new: Principal) -> list[str]:
+    return [part for part in _PARTS if getattr(old, part) != getattr(new, part)]
+
+
+def _check(desk: Desk, old: Principal, new: Principal) -> None:
+    """Refuse what is new of a principal and is not in order."""
+    different = _different(old, new)
+    for part, check in _CHECKS.items():
+        if part in different:
+            check(desk, new)
+
+
+def _check_policy(_: Desk, principal: Principal) -> None:
+    check_denials(parse_identity_policy(principal.policy))
+
+
+def _check_attached(desk: Desk, principal: Principal) -> None:
+    if len(principal.attached) > MOST_ATTACHED:
+        raise LimitExceeded(f"At most {MOST_ATTACHED} policies can be attached to one principal.")
+    for arn in principal.attached:
+        _check_there(desk, arn)
+
+
+def _check_boundary_policy(desk: Desk, principal: Principal) -> None:
+    if principal.kind == GROUP:
+        raise InvalidRequest("A group has no permission boundary: give one to its members.")
+    if principal.boundary:
+        _check_there(desk, principal.boundary)
+
+
+def _check_there(desk: Desk, arn: str) -> None:
+    """Refuse a policy that is neither the account's nor built in."""
+    if arn in builtin.BUILT_IN:
+        return
+    head, _, name = arn.partition(":policy/")
+    if f"{head}:policy/" != policy_arn(desk.account, "") or not desk.tx.declaration(
+        desk.account, Kind.POLICY, name
+    ):
+        raise NotFound(f"There is no policy {arn} in this account. List them with: keystead policy list")
+
+
+def _check_groups(desk: Desk, principal: Principal) -> None:
+    if principal.kind not in (USER, SERVICE_ACCOUNT):
+        raise InvalidRequest(f"A {principal.kind} is in no groups: users and service accounts are.")
+    if len(principal.groups) > MOST_GROUPS:
+        raise LimitExceeded(f"A principal can be in {MOST_GROUPS} groups at most.")
+    for arn in principal.groups:
+        group = desk.tx.principal(arn)
+        if group is None or group.kind != GROUP or group.account != desk.account:
+            raise NotFound(f"There is no group {arn}. List them with: keystead group list")
+
+
+def _check_trust(_: Desk, principal: Principal) -> None:
+    if principal.kind != ROLE:
+        raise InvalidRequest("Only a role has a trust policy: nobody assumes anything else.")
+    check_denials(parse_trust_policy(principal.trust))
+
+
+def _check_session_seconds(_: Desk, principal: Principal) -> None:
+    if principal.kind != ROLE:
+        raise InvalidRequest("Only a role says how long its sessions may last.")
+    if not HOUR <= principal.session_seconds <= LONGEST_SESSION:
+        raise InvalidRequest(f"A session lasts from {HOUR} to {LONGEST_SESSION} seconds at most: choose one.")
+
+
+def _check_principal_tags(_: Desk, principal: Principal) -> None:
+    check_tags(principal.tags, MOST_TAGS)
+    names = {name.lower() for name, _ in principal.tags}
+    if len(names) != len(principal.tags):
+        raise InvalidTag("Duplicate tag keys: those of a principal differ by more than case.")
+    for name, value in principal.tags:
+        if not 1 <= len(name) <= TAG_NAME or len(value) > TAG_VALUE:
+            raise InvalidTag(
+                f"A tag has 1 to {TAG_NAME} characters as its name and at most {TAG_VALUE} as its value."
+            )
+
+
+_CHECKS: Final[Mapping[str, Callable[[Desk, Principal], None]]] = {
+    "policy": _check_policy,
+    "attached": _check_attached,
+    "groups": _check_groups,
+    "boundary": _check_boundary_policy,
+    "trust": _check_trust,
+    "session_seconds": _check_session_seconds,
+    "tags": _check_principal_tags,
+}
+
+
+def _end_grants(desk: Desk, arn: str) -> int:
+    """Remove what a principal was granted; returns how many grants there were."""
+    ended = 0
+    while grants := desk.tx.grants_to(arn, AT_ONCE):
+        for grant in grants:
+            desk.tx.delete_grant(grant.region, grant.key_id, grant.id)
+        ended += len(grants)
+    return ended
+
+
+def _count_grants(desk: Desk, arn: str) -> int:
+    """How many grants a principal has, counted to a bound."""
+    return len(desk.tx.grants_to(arn, AT_ONCE))
+
+
+ACTIONS: Final[Mapping[type[Command], Action]] = {
+    i.CreatePrincipal: Action("keystead:CreatePrincipal", Mode.WRITE, create_principal),
+    i.UpdatePrincipal: Action("keystead:UpdatePrincipal", Mode.WRITE, update_principal),
+    i.PutPrincipalPolicy: Action("keystead:PutPrincipalPolicy", Mode.WRITE, put_principal_policy),
+    i.DescribePrincipal: Action("keystead:DescribePrincipal", Mode.READ, describe_principal),
+    i.ListPrincipals: Action("keystead:ListPrincipals", Mode.READ, list_principals),
+    i.DeletePrincipal: Action("keystead:DeletePrincipal", Mode.WRITE, delete_principal),
+    i.RevokePrincipal: Action("keystead:RevokePrincipal", Mode.WRITE, revoke_principal),
+    i.EnableMfa: Action("keystead:EnableMfa", Mode.WRITE, enable_mfa),
+    i.DisableMfa: Action("keystead:DisableMfa", Mode.WRITE, disable_mfa),
+}
