@@ -231,5 +231,17 @@ def _bounds(rule: Rule | None) -> tuple[int, int]:
 
 @cache
 def _pattern(pattern: str) -> Callable[[str], re.Match[str] | None]:
-    """A pattern that the whole string must match; AWS's character classes are ASCII."""
+    """A pattern that the whole string must match; AWS's character classes are ASCII, unless they are Unicode's own."""
+    if r"\p{" in pattern:
+        for name, members in _PROPERTIES.items():
+            pattern = pattern.replace(name, members)
+        pattern = f"(?u:{pattern})"
     return re.compile(pattern, re.ASCII).fullmatch
+
+
+# Unicode's letters, numbers and separators, within a class that has the underscore as well.
+_PROPERTIES: Final = {
+    r"\p{L}": r"\w",
+    r"\p{N}": r"\w",
+    r"\p{Z}": r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000",
+}
