@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from keystead.core.grant import CONTEXTUAL
 from keystead.core.policy import keys
 from keystead.core.policy.actions import ACTIONS, HAVE, USES, WRITES, Class, having, of
 from keystead.service import actions as service
@@ -53,7 +54,7 @@ def test_condition_keys_of_few_actions_exist() -> None:
     ("key", "actions"),
     [
         ("kms:MessageType", {"kms:Sign", "kms:Verify"}),
-        ("aws:RequestTag/team", {"kms:CreateKey", "kms:ReplicateKey", "kms:TagResource"}),
+        ("kms:EncryptionContext:team", {f"kms:{operation}" for operation in CONTEXTUAL}),
         ("kms:ValidTo", {"kms:ImportKeyMaterial"}),
         ("aws:SourceIp", None),
         ("kms:EncryptionContextKeysOfMine", None),
@@ -63,3 +64,10 @@ def test_which_actions_have_a_condition_key(key: str, actions: set[str] | None) 
     """Keys are found in any case, and those with a name in them by their beginning; others are everybody's."""
     assert having(key) == actions
     assert having(key.upper()) == actions
+
+
+def test_tags_of_a_request_are_those_of_commands_with_tags() -> None:
+    """Whatever has tags to give is among the actions that have their condition keys."""
+    tagging = {row.name for command, row in service.ACTIONS.items() if hasattr(command, "tags")}
+    assert {"kms:CreateKey", "kms:TagResource"} <= tagging
+    assert tagging <= HAVE["aws:requesttag/"] < HAVE["aws:tagkeys"]

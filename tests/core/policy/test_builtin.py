@@ -1,7 +1,9 @@
 """The built-in policies: what each is for, and the proof that none brings use and writing together."""
 
 import json
+import re
 from itertools import chain, combinations
+from pathlib import Path
 
 import pytest
 
@@ -78,7 +80,8 @@ def test_the_administrator_is_the_exception() -> None:
     [
         (
             KEY_ADMINISTRATOR,
-            of(Class.MANAGE) | {"kms:PutKeyPolicy", "kms:RevokeGrant", "kms:DescribeKey", "kms:ReplicateKey"},
+            of(Class.MANAGE, Class.POLICY_WRITE) - {"kms:CreateGrant"}
+            | {"kms:DescribeKey", "kms:ListGrants"},
             USES | of(Class.IDENTITY_WRITE, Class.SERVICE, Class.SESSION) | {"kms:CreateGrant"},
         ),
         (
@@ -121,3 +124,10 @@ def test_they_are_as_small_as_any_policy_may_be(arn: str) -> None:
         a for s in json.loads(BUILT_IN[arn].text)["Statement"] for a in s["Action"] if s["Action"] != "*"
     ]
     assert [action for action in named if action not in ACTIONS] == []
+
+
+def test_the_guide_says_what_each_is_for(checkout: Path) -> None:
+    """Each has its row in the guide, and nothing else has one."""
+    page = (checkout / "docs" / "guides" / "policies.md").read_text()
+    rows = re.findall(r"^\| `(Keystead\w+)` \|", page, flags=re.MULTILINE)
+    assert sorted(PREFIX + name for name in rows) == sorted(BUILT_IN)

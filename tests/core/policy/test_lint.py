@@ -544,7 +544,11 @@ def test_every_code_has_its_section_in_the_guide(checkout: Path) -> None:
 @given(st.randoms(use_true_random=False))
 def test_any_policy_can_be_looked_at(random: Random) -> None:
     """Random policies of every kind give findings with codes that exist, and the same ones each time."""
-    kinds = {Kind.KEY: {"of_key": True}, Kind.IDENTITY: {}, Kind.GUARDRAIL: {"effect": "Deny"}}
+    kinds: dict[Kind, dict[str, Any]] = {
+        Kind.KEY: {"of_key": True},
+        Kind.IDENTITY: {},
+        Kind.GUARDRAIL: {"effect": "Deny"},
+    }
     policies = [
         Policy(kind, kind.value, json.dumps(generate.document(random, **of))) for kind, of in kinds.items()
     ]

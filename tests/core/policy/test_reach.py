@@ -57,7 +57,7 @@ def of_key(*statements: dict[str, Any]) -> Document:
     return parse_key_policy(json.dumps({"Version": "2012-10-17", "Statement": whole}))
 
 
-CONDITION = {"Condition": {"Bool": {"aws:SecureTransport": "true"}}}
+CONDITION: dict[str, Any] = {"Condition": {"Bool": {"aws:SecureTransport": "true"}}}
 
 
 @pytest.mark.parametrize(

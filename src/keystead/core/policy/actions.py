@@ -139,6 +139,7 @@ _CLASSES: Final[Mapping[Class, tuple[str, ...]]] = {
     Class.SESSION: (
         "sts:AssumeRole",
         "sts:AssumeRoleWithWebIdentity",
+        "sts:GetCallerIdentity",
         "sts:GetSessionToken",
         "sts:SetSourceIdentity",
         "sts:TagSession",
@@ -173,9 +174,24 @@ WRITES: Final = of(Class.POLICY_WRITE, Class.IDENTITY_WRITE)
 
 _CONTEXTUAL: Final = frozenset(f"kms:{operation}" for operation in CONTEXTUAL)
 
+_TAGGING: Final = frozenset(
+    {
+        "keystead:CreatePrincipal",
+        "keystead:EnsureKey",
+        "keystead:TagPrincipal",
+        "keystead:UpdatePrincipal",
+        "kms:CreateKey",
+        "kms:ReplicateKey",
+        "kms:TagResource",
+        "sts:AssumeRole",
+        "sts:AssumeRoleWithWebIdentity",
+        "sts:TagSession",
+    }
+)
+
 HAVE: Final[Mapping[str, frozenset[str]]] = {
-    "aws:requesttag/": frozenset({"kms:CreateKey", "kms:ReplicateKey", "kms:TagResource"}),
-    "aws:tagkeys": frozenset({"kms:CreateKey", "kms:ReplicateKey", "kms:TagResource", "kms:UntagResource"}),
+    "aws:requesttag/": _TAGGING,
+    "aws:tagkeys": _TAGGING | {"kms:UntagResource"},
     "kms:bypasspolicylockoutsafetycheck": frozenset(
         {"kms:CreateKey", "kms:PutKeyPolicy", "kms:ReplicateKey"}
     ),

@@ -40,7 +40,11 @@ def _text(*statements: dict[str, Any]) -> str:
 
 
 _NO_USE: Final = _statement("NoUse", "Deny", USES)
-_OF_KEYS: Final = frozenset(name for name in of(Class.READ) if name.startswith("kms:"))
+_OF_KEYS: Final = frozenset(name for name in of(Class.READ) if name.startswith("kms:")) | {
+    "keystead:DescribeTemplate",
+    "keystead:ListKeyStates",
+    "keystead:ListTemplates",
+}
 
 BUILT_IN: Final[Mapping[str, BuiltIn]] = {
     ADMINISTRATOR: BuiltIn(
@@ -54,8 +58,7 @@ BUILT_IN: Final[Mapping[str, BuiltIn]] = {
             _statement(
                 "Manage",
                 "Allow",
-                (of(Class.MANAGE, Class.OPERATE) | _OF_KEYS | {"kms:PutKeyPolicy", "kms:ReplicateKey"})
-                | {"kms:RetireGrant", "kms:RevokeGrant"},
+                (of(Class.MANAGE, Class.OPERATE, Class.POLICY_WRITE) | _OF_KEYS) - {"kms:CreateGrant"},
             ),
             _NO_USE,
         ),
