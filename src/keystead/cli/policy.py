@@ -65,7 +65,7 @@ def policy_lint(paths: tuple[Path, ...], kind: str | None, as_json: bool) -> Non
             holders += [_held(each, path) for each in table.holders]
         else:
             wanted = _kind(raw, path) if kind is None else _KINDS[kind]
-            policies.append(Policy(wanted, str(path), _text(raw)))
+            policies.append(Policy(wanted, yaml.called(path), _text(raw)))
     findings = lint(policies, holders)
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     if as_json:
@@ -93,10 +93,10 @@ Examples:
 @click.option("--all", "show_all", is_flag=True, help="Show the cases that are as expected, too.")
 @_json
 def policy_test(paths: tuple[Path, ...], show_all: bool, as_json: bool) -> None:  # noqa: FBT001 - click's way
-    """Ask tables of cases who may do what, and compare with what is expected.
+    """Ask tables of cases who may do what.
 
     The policies of a table decide as they would in the service, but nothing is asked of one. A case that does not come
-    out is shown with the statements that decided, or with what was missing. Exits with 1 when there is one.
+    out as expected is shown with the statements that decided, or with what was missing. Exits with 1 when there is one.
     """
     told = [each for path in _files(paths) for each in _outcomes(path)]
     failed = sum(not each["ok"] for each in told)
@@ -128,12 +128,12 @@ def _kind(raw: object, path: Path) -> Kind:
 
 def _within(policy: Policy, path: Path) -> Policy:
     """A policy of a table, under a name that says which table."""
-    return policy._replace(name=f"{path}: {policy.name}")
+    return policy._replace(name=f"{yaml.called(path)}: {policy.name}")
 
 
 def _held(holder: Holder, path: Path) -> Holder:
     return Holder(
-        f"{path}: {holder.name}",
+        f"{yaml.called(path)}: {holder.name}",
         tuple(_within(each, path) for each in holder.policies),
         holder.boundary,
         holder.guardrails,
@@ -169,11 +169,11 @@ def _outcomes(path: Path) -> Iterator[dict[str, Any]]:
     """What came out of each case of a file."""
     raw = yaml.load_file(path)
     if not cases.is_table(raw):
-        raise InvalidRequest(f"{path} is no table of cases: it has no member called cases")
+        raise InvalidRequest(f"{yaml.called(path)} is no table of cases: it has no member called cases")
     for case, ruling, problem in cases.run(_table(raw, path)):
         yield {
             "ok": not problem,
-            "file": str(path),
+            "file": yaml.called(path),
             "case": case.row,
             "who": case.who,
             "action": case.action,
@@ -217,7 +217,7 @@ def _table(raw: object, path: Path) -> cases.Table:
     try:
         return cases.read_table(raw, read)
     except InvalidRequest as error:
-        raise InvalidRequest(f"{path}: {error}") from None
+        raise InvalidRequest(f"{yaml.called(path)}: {error}") from None
 
 
 def _text(raw: object) -> str:

@@ -36,9 +36,14 @@ DEEPEST: Final = 50
 _JSON: Final = re.compile(r"true|false|null|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
+def called(path: Path) -> str:
+    """What to call a file."""
+    return "standard input" if str(path) == "-" else str(path)
+
+
 def read(path: Path) -> tuple[str, str]:
     """The text of a file and what to call it; `-` is standard input. Raises `InvalidRequest` if it cannot be read."""
-    name = "standard input" if str(path) == "-" else str(path)
+    name = called(path)
     try:
         if str(path) == "-":
             data = sys.stdin.buffer.read(MOST_BYTES + 1)
