@@ -38,7 +38,9 @@ class Bench:
         return Runner(
             gate=self.gate,
             look=look,
-            caller=lambda request, region: self.house.caller(request, arn=JOBS, region=region),
+            caller=lambda request, region, account: self.house.caller(
+                request, arn=service_arn(account or ACCOUNT, "jobs"), region=region
+            ),
             random=self.house.random,
             log=Log(self.said, "json", self.house.clock.now),
         )
@@ -224,7 +226,7 @@ def test_the_jobs_are_bound_by_policy_like_anyone(policy: str | None) -> None:
     runner = Runner(
         gate=bench.gate,
         look=bench.look,
-        caller=lambda _request, _region: caller,
+        caller=lambda _request, _region, _account: caller,
         random=bench.house.random,
         log=Log(bench.said, "json", bench.house.clock.now),
     )

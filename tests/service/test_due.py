@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
+
 from keystead.core.key import Key, State
 from keystead.core.names import KeyReference
-from keystead.core.principal import service_arn
+from keystead.core.principal import Account, Provider, provider_arn, service_arn
 from keystead.service.commands import Command
 from keystead.service.commands import kms as c
-from keystead.service.due import Due, due
+from keystead.service.due import Due, due, stale
 from keystead.service.results.kms import KeyDescription
 from keystead.testing.installation import ACCOUNT, REGION, Installation
 
@@ -33,8 +35,8 @@ def test_only_what_is_due_is_found_the_longest_overdue_first() -> None:
     house.clock.time += 90 * DAY
     found = due(house.store, house.clock.now(), 2)
     assert [d.key_id for d in found] == [*ids[3:], *ids[:2]]
-    assert found[0] == Due(REGION, ids[3], c.DestroyKey(KeyReference(ids[3])))
-    assert found[2] == Due(REGION, ids[0], c.RotateKeyAutomatically(KeyReference(ids[0])))
+    assert found[0] == Due(REGION, ids[3], c.DestroyKey(KeyReference(ids[3])), ACCOUNT)
+    assert found[2] == Due(REGION, ids[0], c.RotateKeyAutomatically(KeyReference(ids[0])), ACCOUNT)
 
 
 def test_what_is_found_is_done_by_the_gate_and_is_due_no_more() -> None:
@@ -77,8 +79,37 @@ def test_expired_material_is_due_between_deletions_and_rotations() -> None:
         tx.put_key(replace(keys[1], expires=house.clock.now() + 8))
     house.clock.time += 8 * DAY
     expiries = [
-        Due(key.region, key.id, c.ExpireKeyMaterial(KeyReference(key.id))) for key in (keys[1], keys[0])
+        Due(key.region, key.id, c.ExpireKeyMaterial(KeyReference(key.id)), ACCOUNT)
+        for key in (keys[1], keys[0])
     ]
-    destruction = Due(REGION, keys[2].id, c.DestroyKey(KeyReference(keys[2].id)))
+    destruction = Due(REGION, keys[2].id, c.DestroyKey(KeyReference(keys[2].id)), ACCOUNT)
     assert due(house.store, house.clock.now(), 10) == [destruction, *expiries]
     assert due(house.store, house.clock.now(), 1) == [destruction, expiries[0]]
+
+
+def test_old_keys_of_issuers_are_found_in_all_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one's own, which need not be listed, and in all others, page by page."""
+    monkeypatch.setattr("keystead.service.due.AT_ONCE", 2)
+    house = Installation()
+    accounts = [ACCOUNT, *(f"{number:012}" for number in range(1, 5))]
+    with house.store.transact("many") as tx:
+        for number, account in enumerate(accounts):
+            if number % 2 or account == ACCOUNT:
+                url = f"https://{number}.example"
+                provider = Provider(
+                    arn=provider_arn(account, url),
+                    account=account,
+                    url=url,
+                    audiences=("a",),
+                    created=0.0,
+                    fetched=float(number),
+                )
+                tx.put_provider(provider)
+            if account != ACCOUNT:
+                tx.put_account(Account(id=account, name=account, created=0.0))
+    assert [each.account for each in stale(house.store, ACCOUNT, 0.0)] == []
+    assert [each.account for each in stale(house.store, ACCOUNT, 3.0)] == [ACCOUNT, accounts[1]]
+    assert [each.account for each in stale(house.store, ACCOUNT, 9.0)] == [ACCOUNT, accounts[1], accounts[3]]
+    with house.store.transact("own") as tx:
+        tx.put_account(Account(id=ACCOUNT, name="own", created=0.0))
+    assert [each.account for each in stale(house.store, ACCOUNT, 3.0)] == [ACCOUNT, accounts[1]]

@@ -14,7 +14,7 @@ key that makes pagination markers. All of it is stored in one transaction, or no
 
 import ssl
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ from keystead.config import DATABASE, Config
 from keystead.core.errors import AuditUnavailable, ConfigError, DataDamaged
 from keystead.core.key import binding
 from keystead.core.ports import Clock, Custodian, Random, Store, View
-from keystead.core.principal import AccessKey, Principal, secret_binding, service_arn, user_arn
+from keystead.core.principal import AccessKey, Account, Principal, secret_binding, service_arn, user_arn
 from keystead.core.seal import SealSlot
 from keystead.crypto.note import NoteSigner
 from keystead.crypto.random import startup_health_test, system_random
@@ -70,6 +70,7 @@ __all__ = [
 SERVICE_ACCOUNT: Final = "000000000000"  # owns what the service needs for itself
 JOBS: Final = "jobs"
 ADMIN: Final = "admin"
+FIRST: Final = "main"  # the name of the first account
 LINK: Final = "link-"  # and the name of the link: whom a linked server is here
 CONTROL: Final = "control"
 VKEY_FILE: Final = "audit.vkey"
@@ -178,6 +179,7 @@ def found(
             tx.put_setting("marker-key", custodian.protect(SERVICE_ACCOUNT, marker_key, _MARKER_KEY))
             for name, wrapped in account_keys.items():
                 tx.put_account_key(name, wrapped)
+            tx.put_account(Account(id=account, name=FIRST, created=now))
             tx.put_seal_slot(slot)
             tx.put_principal(admin)
             tx.put_principal(jobs)
@@ -241,7 +243,7 @@ class Installation:
         if missing or not account_keys:
             what = ", ".join(missing) or "account keys"
             raise DataDamaged(f"the store in {config.data} has lost its {what}: restore it from a backup")
-        _renew_jobs(config, settings["account"] or "", clock)
+        _renew_jobs(config, account_keys, clock)
         instance = settings["instance"]
         root = seal.open_any(slots, secrets, instance=instance)
         custodian = custody.connect("software:", root=root, random=random)
@@ -504,10 +506,10 @@ class Post:
     _indexes: Sequence[Index]  # of other logs
     _external: Client
 
-    def jobs(self, request: str, region: str) -> Caller:
-        """The caller that scheduled jobs ask as."""
+    def jobs(self, request: str, region: str, account: str = "") -> Caller:
+        """The caller that scheduled jobs ask as, in the first account or another: a job reaches into no other."""
         with self.store.view() as view:
-            principal = view.principal(service_arn(self.installation.account, JOBS))
+            principal = view.principal(service_arn(account or self.installation.account, JOBS))
         if principal is None:
             raise DataDamaged("the jobs' principal is missing from the store: restore it from a backup")
         return Caller(identity_of(principal), request=request, region=region, auth="internal")
@@ -548,15 +550,20 @@ def migrate(config: Config) -> tuple[str, str]:
     return store.migrate(config.store)
 
 
-def _renew_jobs(config: Config, account: str, clock: Clock) -> None:
+def _renew_jobs(config: Config, accounts: Iterable[str], clock: Clock) -> None:
     """Let the jobs do what this version's jobs do: an installation that an older one made knows fewer of them."""
-    arn = service_arn(account, JOBS)
     with closing(store.connect(config.store, now=clock.now)) as opened:
         with opened.view() as view:
-            jobs = view.principal(arn)
-        if jobs is not None and jobs.policy != _JOBS_POLICY:
+            found = [view.principal(service_arn(account, JOBS)) for account in accounts]
+        renewed = [
+            replace(jobs, policy=_JOBS_POLICY)
+            for jobs in found
+            if jobs is not None and jobs.policy != _JOBS_POLICY
+        ]
+        if renewed:
             with opened.transact("renew-jobs") as tx:
-                tx.put_principal(replace(jobs, policy=_JOBS_POLICY))
+                for jobs in renewed:
+                    tx.put_principal(jobs)
 
 
 def _signer(instance: str, signing_key: bytes) -> NoteSigner:

@@ -18,14 +18,17 @@ AT_ONCE: Final = 100  # of each kind; more wait for the next look
 
 
 class Runner:
-    """See the module. ``look`` returns what is due; ``caller`` makes the jobs' caller for one request."""
+    """See the module. ``look`` returns what is due.
+
+    ``caller`` makes the jobs' caller for one request: its id, the Region, the account.
+    """
 
     def __init__(
         self,
         *,
         gate: Gate,
         look: Callable[[int], list[Due]],
-        caller: Callable[[str, str], Caller],
+        caller: Callable[[str, str, str], Caller],
         random: Random,
         log: Log,
     ) -> None:
@@ -49,7 +52,7 @@ class Runner:
 
     def _ask(self, due: Due) -> bool:
         request = f"job-{self._random(12).hex()}"
-        error = self._gate.ask(self._caller(request, due.region), due.command).error
+        error = self._gate.ask(self._caller(request, due.region, due.account), due.command).error
         if error is not None:
             name = type(due.command).__name__
             self._log.warning("a job failed and will be tried again", component=name, code=error.code)

@@ -8,6 +8,7 @@ read inside the same transaction: what it allows cannot have been revoked before
 import json
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
@@ -38,6 +39,7 @@ from keystead.core.policy import (
 from keystead.core.ports import Custodian, ExternalKeys, IdentityTokens, Material, Random, Transaction, Usage
 from keystead.core.principal import root_arn
 from keystead.service import granttoken, linking, marker, members
+from keystead.service.accounts import CROSS_ACCOUNT, open_account
 from keystead.service.caller import ANONYMOUS, Caller, Identity
 from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
@@ -101,6 +103,7 @@ class Desk:
         self._command = command
         self._marker_key = marker_key
         self.identity = self._current_identity()
+        open_account(custodian, tx, self.account)
 
     @property
     def account(self) -> str:
@@ -261,6 +264,30 @@ class Desk:
             return items, ""
         return items[:limit], marker.make(self._marker_key, place, name(items[limit - 1]))
 
+    def vouch(self, command: Command) -> "Desk":
+        """This desk for a command that is part of another one, which the caller was found to be allowed to ask.
+
+        The part need not be allowed to the caller by itself. What is denied stays denied: by guardrails, by the
+        caller's own policies, its boundary, what limits its session, and the key's policy.
+        """
+        part, identity = copy(self), copy(self.identity)
+        identity.policy, identity.more = _ANYTHING, (self.identity.policy, *self.identity.more)
+        part.identity = identity
+        part._command = command  # noqa: SLF001 - the copy is a desk like this one
+        return part
+
+    def sees(self, key: Key, *actions: str) -> bool:
+        """Whether the caller may do all of ``actions``, which only look, to a key; nothing is noted of it."""
+        self.refs.append(key.ref)
+        policy, reference = parse_key_policy(key.policy), KeyReference(key.id)
+        for action in actions:
+            ruling = decide(self._about(key, reference, action, policy))
+            if ruling.source == "none":  # neither allowed nor denied: a grant may allow it
+                ruling = self._by_grant(key, reference, action, None) or ruling
+            if not ruling.allowed:
+                return False
+        return True
+
     def refuse_lockout(self, policy: Document, arn: str) -> None:
         """Refuse a key policy under which the caller could never put another, with the statement to add.
 
@@ -376,6 +403,9 @@ class Desk:
         if region != self.region:
             raise NotFound(f"Invalid arn {region}")
         key_id = reference.name
+        if account != self.account and action not in CROSS_ACCOUNT:
+            arn = self.entry.key = key_arn(region, account, key_id)
+            raise unknown_key(self.caller, action, account, arn)
         if reference.is_alias:
             if not by_alias:
                 raise NotFound(f"Invalid keyId '{reference.name}'")
@@ -390,6 +420,7 @@ class Desk:
         key = self.tx.key(region, key_id)
         if key is None or key.account != account or key.state is State.DESTROYED:
             raise unknown_key(self.caller, action, account, arn)
+        open_account(self.custodian, self.tx, account)
         return key
 
     def _question(self, action: str, resource: str, policy: Document | None, key_account: str) -> Question:

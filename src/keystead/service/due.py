@@ -1,23 +1,29 @@
-"""What is due: the deletions, rotations and expiries whose date has come, for the jobs to ask for.
+"""What is due: deletions, rotations and expiries whose date has come, and keys of issuers that are old, for the jobs.
 
 The jobs hold no keys and decide nothing. They look here, and ask the gate like anyone.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from keystead.core.names import KeyReference
 from keystead.core.ports import Store
+from keystead.core.principal import Provider
 from keystead.service.commands import Command
 from keystead.service.commands.kms import DestroyKey, ExpireKeyMaterial, RotateKeyAutomatically
+
+AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One thing to ask for, in one region."""
+    """One thing to ask for, in one region, as the jobs of one account."""
 
     region: str
     key_id: str
     command: Command
+    account: str = ""  # the installation's first unless it is given
 
 
 def due(store: Store, now: float, limit: int) -> list[Due]:
@@ -28,4 +34,32 @@ def due(store: Store, now: float, limit: int) -> list[Due]:
             (ExpireKeyMaterial, view.keys_to_expire(now, limit)),
             (RotateKeyAutomatically, view.keys_to_rotate(now, limit)),
         )
-    return [Due(key.region, key.id, command(KeyReference(key.id))) for command, keys in found for key in keys]
+    return [
+        Due(key.region, key.id, command(KeyReference(key.id)), key.account)
+        for command, keys in found
+        for key in keys
+    ]
+
+
+def stale(store: Store, account: str, before: float) -> Iterator[Provider]:
+    """The identity providers of this account and all others whose keys were fetched before that time.
+
+    Every look into the store is short: there may be many accounts.
+    """
+    last = ""
+    yield from _stale_of(store, account, before)
+    while True:
+        with store.view() as view:
+            accounts = view.accounts(last, AT_ONCE)
+        for each in accounts:
+            if each.id != account:
+                yield from _stale_of(store, each.id, before)
+        if len(accounts) < AT_ONCE:
+            return
+        last = accounts[-1].id
+
+
+def _stale_of(store: Store, account: str, before: float) -> Iterator[Provider]:
+    with store.view() as view:
+        providers = view.providers(account, "", AT_ONCE)  # more than an account may have
+    yield from (provider for provider in providers if provider.fetched < before)

@@ -29,6 +29,7 @@ from keystead.core.principal import Session, secret_binding
 from keystead.core.spec import SPECS, SYMMETRIC, algorithms
 from keystead.crypto.publickey import PublicKey
 from keystead.crypto.secret import Secret
+from keystead.service.accounts import open_account
 from keystead.service.caller import Identity
 from keystead.service.identities import identify
 
@@ -417,6 +418,7 @@ class WorkingSet:
         version = view.version(key.region, key.id, number)
         if version is None or not version.handle:
             return Absent()
+        open_account(self._custodian, view, key.account)
         material = Material(version.material_id)
         place = key.account, version.handle, version_binding(key.id, number)
         if key.spec == SYMMETRIC:
@@ -435,6 +437,7 @@ class WorkingSet:
         principal = view.principal(access_key.principal)
         if principal is None or not principal.enabled:
             return Absent(access_key.principal)
+        open_account(self._custodian, view, principal.account)
         secret = self._custodian.reveal(
             principal.account, access_key.protected, secret_binding(access_key_id)
         )

@@ -15,17 +15,18 @@ from typing import Final
 from keystead.audit.log import Log
 from keystead.audit.usage import Index, Usages
 from keystead.core.ports import ExternalKeys, Store
-from keystead.core.principal import AccessKey, Principal, secret_binding, service_arn, user_arn
+from keystead.core.principal import AccessKey, Account, Principal, secret_binding, service_arn, user_arn
 from keystead.crypto.secret import Secret
 from keystead.custody.software import SoftwareCustodian
 from keystead.custody.xks import Client, trust
 from keystead.federation.issuers import Issuers
 from keystead.service.action import Mode
 from keystead.service.actions.principals import new_credentials
-from keystead.service.caller import Caller, identity_of
+from keystead.service.caller import Caller
 from keystead.service.commands import Command
 from keystead.service.entry import Entry, decode, moment, uses
 from keystead.service.gate import Answer, Gate
+from keystead.service.identities import identify
 from keystead.service.linking import Peer
 from keystead.service.quotas import Quotas
 from keystead.service.workingset import NotLoaded
@@ -71,6 +72,8 @@ class Installation:
         wrapped = self.custodian.enroll(ACCOUNT)
         self.custodian.admit(ACCOUNT, wrapped)
         with self.store.transact("init") as tx:
+            tx.put_setting("account", ACCOUNT)
+            tx.put_account(Account(id=ACCOUNT, name="main", created=self.clock.now()))
             tx.put_account_key(ACCOUNT, wrapped)
             tx.put_principal(
                 Principal(
@@ -140,9 +143,10 @@ class Installation:
         """A caller as a front would make one; the admin unless told otherwise."""
         with self.store.view() as view:
             principal = view.principal(arn or user_arn(ACCOUNT, "admin"))
-        if principal is None:
-            raise LookupError(arn)
-        return Caller(identity_of(principal), request=request, region=region, auth="internal")
+            if principal is None:
+                raise LookupError(arn)
+            identity = identify(view, principal)
+        return Caller(identity, request=request, region=region, auth="internal")
 
     def ask(self, gate: Gate, command: Command, caller: Caller | None = None) -> Answer:
         """Everything a server does for one command: load, run, record, settle, and again while it is withheld."""

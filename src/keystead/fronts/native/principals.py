@@ -5,24 +5,62 @@ from typing import Final
 
 import msgspec
 
-from keystead.core.principal import AccessKey, Principal
-from keystead.fronts.native.row import Id, Name, Page, Row, done
+from keystead.core.ports import LastUse
+from keystead.core.principal import HOUR, USER, AccessKey, Principal
+from keystead.fronts.native.row import Id, Name, Page, Reference, Row, done
 from keystead.service.commands import identity as i
 from keystead.service.results import identity as ri
 
 
+class _User(msgspec.Struct, forbid_unknown_fields=True):
+    name: Name
+
+
 class _Named(msgspec.Struct, forbid_unknown_fields=True):
     name: Name
-
-
-class _NamedWithPolicy(msgspec.Struct, forbid_unknown_fields=True):
-    name: Name
-    policy: str = ""
+    kind: Name = USER
 
 
 class _Policy(msgspec.Struct, forbid_unknown_fields=True):
     name: Name
     policy: str
+    kind: Name = USER
+
+
+class _New(msgspec.Struct, forbid_unknown_fields=True):
+    name: Name
+    kind: Name = USER
+    policy: str = ""
+    attached: tuple[Reference, ...] = ()
+    groups: tuple[Reference, ...] = ()
+    boundary: Reference = ""
+    tags: dict[str, str] = {}
+    trust: str = ""
+    session_seconds: int = HOUR
+
+
+class _Changes(msgspec.Struct, forbid_unknown_fields=True):
+    name: Name
+    kind: Name = USER
+    policy: str | None = None
+    attached: tuple[Reference, ...] | None = None
+    groups: tuple[Reference, ...] | None = None
+    boundary: Reference | None = None
+    tags: dict[str, str] | None = None
+    trust: str | None = None
+    session_seconds: int | None = None
+    enabled: bool | None = None
+
+
+class _Revocation(msgspec.Struct, forbid_unknown_fields=True):
+    name: Name
+    kind: Name = USER
+    disable: bool = False
+    dry_run: bool = False
+
+
+class _OfKind(Page, forbid_unknown_fields=True):
+    kind: Name = ""
 
 
 class _AccessKeyId(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,17 +72,28 @@ class _AccessKeyStatus(msgspec.Struct, forbid_unknown_fields=True):
     enabled: bool
 
 
-def _principal(principal: Principal) -> dict[str, object]:
+def principal_members(principal: Principal) -> dict[str, object]:
+    """What is said of a principal."""
     return {
         "arn": principal.arn,
+        "kind": principal.kind,
         "name": principal.name,
         "created": principal.created,
         "enabled": principal.enabled,
         "policy": principal.policy,
+        "attached": principal.attached,
+        "groups": principal.groups,
+        "boundary": principal.boundary,
+        "tags": dict(principal.tags),
+        "trust": principal.trust,
+        "session_seconds": principal.session_seconds,
+        "sessions_from": principal.sessions_from,
+        "mfa": bool(principal.mfa),
     }
 
 
-def _access_key(access_key: AccessKey) -> dict[str, object]:
+def access_key_members(access_key: AccessKey) -> dict[str, object]:
+    """What is said of an access key."""
     return {
         "access_key_id": access_key.id,
         "principal": access_key.principal,
@@ -53,31 +102,102 @@ def _access_key(access_key: AccessKey) -> dict[str, object]:
     }
 
 
+def _last_use(last: LastUse | None) -> dict[str, object]:
+    if last is None:
+        return {"last_used": None, "tracked_since": None}
+    if last.use is None:
+        return {"last_used": None, "tracked_since": last.since}
+    use = last.use
+    told = {"time": use.time, "action": use.action, "region": use.region, "request": use.request}
+    return {"last_used": told, "tracked_since": last.since}
+
+
 def _principal_page(page: ri.PrincipalPage) -> dict[str, object]:
-    return {"principals": [_principal(p) for p in page.principals], "marker": page.marker}
+    return {"principals": [principal_members(p) for p in page.principals], "marker": page.marker}
+
+
+def _described(result: ri.PrincipalDescription) -> dict[str, object]:
+    return {**principal_members(result.principal), "members": result.members}
+
+
+def _revoked(result: ri.Revoked) -> dict[str, object]:
+    return {
+        "principal": result.principal.arn,
+        "enabled": result.principal.enabled,
+        "sessions_from": result.principal.sessions_from,
+        "access_keys": result.access_keys,
+        "grants": result.grants,
+        "dry_run": result.dry_run,
+    }
+
+
+def _listed(result: ri.AccessKeyList) -> dict[str, object]:
+    pairs = zip(result.access_keys, result.uses, strict=True)
+    return {"access_keys": [{**access_key_members(key), **_last_use(last)} for key, last in pairs]}
+
+
+def _pairs(tags: dict[str, str] | None) -> tuple[tuple[str, str], ...] | None:
+    return None if tags is None else tuple(tags.items())
+
+
+def _create(taken: _New) -> i.CreatePrincipal:
+    return i.CreatePrincipal(
+        taken.name,
+        taken.policy,
+        taken.kind,
+        taken.attached,
+        taken.groups,
+        taken.boundary,
+        tuple(taken.tags.items()),
+        taken.trust,
+        taken.session_seconds,
+    )
+
+
+def _update(taken: _Changes) -> i.UpdatePrincipal:
+    return i.UpdatePrincipal(
+        taken.name,
+        taken.kind,
+        taken.policy,
+        taken.attached,
+        taken.groups,
+        taken.boundary,
+        _pairs(taken.tags),
+        taken.trust,
+        taken.session_seconds,
+        taken.enabled,
+    )
 
 
 ROWS: Final[Mapping[str, Row]] = {
-    "CreatePrincipal": Row(
-        _NamedWithPolicy,
-        lambda t: i.CreatePrincipal(t.name, t.policy),
-        lambda result: _principal(result.principal),
+    "CreatePrincipal": Row(_New, _create, lambda result: principal_members(result.principal)),
+    "UpdatePrincipal": Row(_Changes, _update, lambda result: principal_members(result.principal)),
+    "PutPrincipalPolicy": Row(_Policy, lambda t: i.PutPrincipalPolicy(t.name, t.policy, t.kind), done),
+    "DescribePrincipal": Row(_Named, lambda t: i.DescribePrincipal(t.name, t.kind), _described),
+    "ListPrincipals": Row(_OfKind, lambda t: i.ListPrincipals(t.limit, t.marker, t.kind), _principal_page),
+    "EnableMfa": Row(
+        _User,
+        lambda t: i.EnableMfa(t.name),
+        lambda result: {
+            "principal": result.principal.arn,
+            "serial": result.serial,
+            "secret": result.secret,
+            "uri": result.uri,
+        },
     ),
-    "PutPrincipalPolicy": Row(_Policy, lambda t: i.PutPrincipalPolicy(t.name, t.policy), done),
-    "DeletePrincipal": Row(_Named, lambda t: i.DeletePrincipal(t.name), done),
-    "ListPrincipals": Row(Page, lambda t: i.ListPrincipals(t.limit, t.marker), _principal_page),
+    "DisableMfa": Row(_User, lambda t: i.DisableMfa(t.name), done),
     "CreateAccessKey": Row(
         _Named,
-        lambda t: i.CreateAccessKey(t.name),
-        lambda result: {**_access_key(result.access_key), "secret_access_key": result.secret},
+        lambda t: i.CreateAccessKey(t.name, t.kind),
+        lambda result: {**access_key_members(result.access_key), "secret_access_key": result.secret},
     ),
+    "ListAccessKeys": Row(_Named, lambda t: i.ListAccessKeys(t.name, t.kind), _listed),
     "SetAccessKeyStatus": Row(
         _AccessKeyStatus, lambda t: i.SetAccessKeyStatus(t.access_key_id, t.enabled), done
     ),
     "DeleteAccessKey": Row(_AccessKeyId, lambda t: i.DeleteAccessKey(t.access_key_id), done),
-    "ListAccessKeys": Row(
-        _Named,
-        lambda t: i.ListAccessKeys(t.name),
-        lambda result: {"access_keys": [_access_key(k) for k in result.access_keys]},
+    "RevokePrincipal": Row(
+        _Revocation, lambda t: i.RevokePrincipal(t.name, t.kind, t.disable, t.dry_run), _revoked
     ),
+    "DeletePrincipal": Row(_Named, lambda t: i.DeletePrincipal(t.name, t.kind), done),
 }

@@ -14,6 +14,7 @@ MOST_PER_PAGE: Final = 1000
 # What is written into the audit must have a bound; the actions say what a name may hold.
 Name = Annotated[str, msgspec.Meta(max_length=64)]
 Id = Annotated[str, msgspec.Meta(max_length=128)]
+Reference = Annotated[str, msgspec.Meta(max_length=128)]  # a name or an ARN
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,8 @@ def enable_mfa(command: i.EnableMfa, desk: Desk) -> NewMfa:
     told = b32encode(secret).decode().rstrip("=")
     label = quote(f"{ISSUER}:{command.name}@{desk.account}", safe=":@")
     query = urlencode({"secret": told, "issuer": ISSUER, "algorithm": "SHA1", "digits": 6, "period": 30})
-    return NewMfa(enrolled, told, f"otpauth://totp/{label}?{query}")
+    serial = f"arn:aws:iam::{desk.account}:mfa/{command.name}"
+    return NewMfa(enrolled, serial, told, f"otpauth://totp/{label}?{query}")
 
 
 def disable_mfa(command: i.DisableMfa, desk: Desk) -> Done:

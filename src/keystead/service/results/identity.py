@@ -33,6 +33,7 @@ class NewMfa(Result):
     """The secret of a user's one-time passwords, given out this once: in base32, and as a URI for apps."""
 
     principal: Principal
+    serial: str  # how AWS's tools name what makes the passwords
     secret: str
     uri: str
 
