@@ -36,7 +36,9 @@ class Bench:
             gate=self.gate,
             stale=self.look,
             tokens=Tokens(house.clock),
-            caller=lambda request, region: house.caller(request, arn=JOBS, region=region),
+            caller=lambda request, region, account: house.caller(
+                request, arn=service_arn(account, "jobs"), region=region
+            ),
             clock=house.clock,
             random=house.random,
             log=Log(self.said, "json", house.clock.now),
@@ -49,7 +51,7 @@ class Bench:
         """What is stale."""
         if self.outage is not None:
             raise self.outage
-        return stale(self.house.store, ACCOUNT, before)
+        return stale(self.house.store, before)
 
     def run(self) -> int:
         """One look of the job."""
@@ -104,7 +106,7 @@ def test_keys_are_fetched_once_an_hour(bench: Bench) -> None:
     assert (bench.run(), bench.kids, bench.issuer.requests) == (1, [bench.issuer.signer.kid], FETCH)
     assert bench.provider().fetched == bench.house.clock.now()
     intent, outcome = bench.house.entries("control")[-2:]
-    assert (intent.stage, intent.principal, intent.subject) == ("intent", JOBS, bench.provider().arn)
+    assert (intent.stage, intent.principal, intent.subject) == ("intent", JOBS, bench.issuer.url)
     assert (outcome.action, outcome.outcome) == ("keystead:RefreshProvider", "Success")
     assert (bench.run(), bench.issuer.requests, bench.lines) == (0, FETCH, [])
 
@@ -112,8 +114,10 @@ def test_keys_are_fetched_once_an_hour(bench: Bench) -> None:
 def test_an_issuer_that_several_accounts_trust_is_asked_once(bench: Bench) -> None:
     """Each of them has its fresh keys."""
     with bench.house.store.transact("account") as tx:
-        for account in (ACCOUNT, OTHER):
-            tx.put_account(Account(id=account, name=account, created=0.0))
+        tx.put_account(Account(id=OTHER, name="other", created=0.0))
+        jobs = tx.principal(JOBS)
+        assert jobs is not None
+        tx.put_principal(replace(jobs, arn=service_arn(OTHER, "jobs"), account=OTHER))
     mine = bench.provider()
     bench.put(replace(mine, arn=provider_arn(OTHER, mine.url), account=OTHER))
     bench.wait(MAX_AGE + 1)
@@ -126,10 +130,9 @@ def test_what_is_remembered_during_one_look_is_bounded(bench: Bench, monkeypatch
     monkeypatch.setattr("keystead.jobs.issuers.MOST_SHARED", 1)
     with Issuer(now=bench.house.clock.now) as other:
         mine = bench.provider()
-        again = replace(mine, arn=mine.arn + "/z")
         theirs = replace(mine, arn=mine.arn + "/y", url=other.url, authorities=other.authority)
         bench.put(theirs)
-        bench.put(again)
+        bench.put(replace(mine, arn=mine.arn + "/z"))
         bench.wait(MAX_AGE + 1)
         assert (bench.run(), bench.issuer.requests, other.requests) == (3, FETCH * 2, FETCH)
 

@@ -37,7 +37,10 @@ class _Pause(NamedTuple):
 
 
 class Issuers:
-    """See the module. ``stale`` looks for the providers whose keys were fetched before a time."""
+    """See the module. ``stale`` looks for the providers whose keys were fetched before a time.
+
+    ``caller`` makes the jobs' caller for one request: its id, the Region, the account.
+    """
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class Issuers:
         gate: Gate,
         stale: Callable[[float], Iterable[Provider]],
         tokens: IdentityTokens,
-        caller: Callable[[str, str], Caller],
+        caller: Callable[[str, str, str], Caller],
         clock: Clock,
         random: Random,
         log: Log,
@@ -89,8 +92,8 @@ class Issuers:
         return done
 
     def _keep(self, provider: Provider, keys: str, at: At[Result]) -> None:
-        caller = self._caller(f"job-{self._random(12).hex()}", "")
-        command = RefreshProvider(provider.arn, keys, provider.fetched)
+        caller = self._caller(f"job-{self._random(12).hex()}", "", provider.account)
+        command = RefreshProvider(provider.url, keys, provider.fetched)
         at(lambda: self._gate.ask(caller, command).outcome())
 
     def _leave_alone(self, name: tuple[str, str], pause: _Pause | None, error: KeysteadError) -> None:

@@ -265,7 +265,7 @@ def test_who_may_not_learns_nothing(bench: ServiceBench, issuer: Issuer) -> None
         (p.DescribeProvider(issuer.url), "DescribeProvider"),
         (p.DeleteProvider(issuer.url), "DeleteProvider"),
         (p.ListProviders(), "ListProviders"),
-        (p.RefreshProvider(made.arn, "{}", made.fetched), "RefreshProvider"),
+        (p.RefreshProvider(issuer.url, "{}", made.fetched), "RefreshProvider"),
     ):
         assert bench.refusal(command, "mallory").startswith("AccessDenied: User: ")
         assert bench.records[-1].action == f"keystead:{action}"
@@ -277,7 +277,7 @@ def test_the_jobs_keep_fresh_keys(bench: ServiceBench, issuer: Issuer) -> None:
     """Of what is as it was when they looked, and of nothing else."""
     made = create(bench, issuer)
     bench.house.clock.time += 5
-    bench.do(p.RefreshProvider(made.arn, "fresh", made.fetched), JOBS)
+    bench.do(p.RefreshProvider(issuer.url, "fresh", made.fetched), JOBS)
     record = bench.records[-1]
     assert (record.action, record.subject, record.outcome) == (
         "keystead:RefreshProvider",
@@ -286,10 +286,10 @@ def test_the_jobs_keep_fresh_keys(bench: ServiceBench, issuer: Issuer) -> None:
     )
     kept = replace(made, keys="fresh", fetched=bench.house.clock.now())
     assert stored(bench, issuer) == kept
-    bench.do(p.RefreshProvider(made.arn, "late", made.fetched), JOBS)
+    bench.do(p.RefreshProvider(issuer.url, "late", made.fetched), JOBS)
     assert stored(bench, issuer) == kept
     bench.do(p.DeleteProvider(issuer.url))
-    bench.do(p.RefreshProvider(made.arn, "late", kept.fetched), JOBS)
+    bench.do(p.RefreshProvider(issuer.url, "late", kept.fetched), JOBS)
     assert stored(bench, issuer) is None
 
 
@@ -299,7 +299,7 @@ def test_what_an_intent_says_is_about_whom() -> None:
     assert (
         p.CreateProvider(url, FOR).about == p.UpdateProvider(url).about == p.DeleteProvider(url).about == url
     )
-    assert p.RefreshProvider("arn", "{}", 0.0).about == "arn"
+    assert p.RefreshProvider(url, "{}", 0.0).about == url
 
 
 def test_a_token_is_taken_once_its_issuer_is_trusted(bench: ServiceBench, issuer: Issuer) -> None:

@@ -101,10 +101,8 @@ def delete_provider(command: p.DeleteProvider, desk: Desk) -> Done:
 
 
 def refresh_provider(command: p.RefreshProvider, desk: Desk) -> Done:
-    """Keep fresh keys of a provider of any account, for the job that has fetched them."""
-    desk.entry.subject = command.arn
-    desk.allow("keystead:RefreshProvider", command.arn)
-    provider = desk.tx.provider(command.arn)
+    """Keep fresh keys, for the job that has fetched them."""
+    provider = desk.tx.provider(_allowed(desk, "keystead:RefreshProvider", command.url))
     # It may be gone by now, or its keys may have been fetched by other authorities' word.
     if provider is not None and provider.fetched == command.seen:
         desk.tx.put_provider(replace(provider, keys=command.keys, fetched=desk.now))

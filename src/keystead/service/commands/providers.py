@@ -45,14 +45,8 @@ class ListProviders(Command, frozen=True, gc=False):
     marker: str = ""
 
 
-class RefreshProvider(Command, frozen=True, gc=False):
+class RefreshProvider(_OfProvider, frozen=True, gc=False):
     """Keep the keys that a job has fetched, unless others were fetched since it looked (``seen``)."""
 
-    arn: str
     keys: str
     seen: float
-
-    @property
-    @override
-    def about(self) -> str:
-        return self.arn
