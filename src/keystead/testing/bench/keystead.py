@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from keystead import __version__
 from keystead.testing.bench.load import Address, Request, ask
-from keystead.testing.bench.processes import BenchmarkError, Server, free_port
+from keystead.testing.bench.processes import BenchmarkError, Server, await_port, free_port
 from keystead.testing.bench.target import PLAINTEXT_BYTES, Answer
 
 START_SECONDS: Final = 30.0
@@ -44,7 +44,7 @@ class Keystead:
         self.address: Address = ("127.0.0.1", self._port)
         self.server = Server(self._command, self._log)
         try:
-            self._settings = self._read_settings()
+            self.settings = self._read_settings()
             self._key = str(self._ask("CreateKey", {})["KeyMetadata"]["KeyId"])
         except BaseException:
             self.server.stop()
@@ -75,16 +75,24 @@ class Keystead:
 
     def decrypt(self, ciphertexts: Sequence[bytes]) -> list[bytes]:
         """Open ciphertexts by Decrypt."""
-        requests = [
+        return [self.read(body).plaintext for body in self._bodies(self.opening(ciphertexts))]
+
+    def opening(self, ciphertexts: Sequence[bytes]) -> list[Request]:
+        """The requests to open these, signed now."""
+        return [
             self._request("Decrypt", {"CiphertextBlob": b64encode(blob).decode()}) for blob in ciphertexts
         ]
-        return [self.read(body).plaintext for body in self._bodies(requests)]
 
     def stop(self) -> None:
         """Stop the service; raises `BenchmarkError` if it did not end well."""
         code = self.server.stop()
         if code:
             raise BenchmarkError(f"the service ended with {code}:\n{self._log.read_text()[-2000:]}")
+
+    def start(self) -> None:
+        """Start the service that was stopped; returns when it takes connections."""
+        self.server = Server(self._command, self._log)
+        await_port(self._port, self.server)
 
     def start_seconds(self) -> float:
         """Stop the service and start it again: the time from fork and exec to the first good answer.
@@ -119,7 +127,7 @@ class Keystead:
     def _request(self, operation: str, value: Mapping[str, Any], expected: bytes = b"") -> Request:
         host = f"{self.address[0]}:{self.address[1]}"
         body = json.dumps(value).encode()
-        return Request(self._sign(self._settings, host, operation, body), expected)
+        return Request(self._sign(self.settings, host, operation, body), expected)
 
     def _ask(self, operation: str, value: Mapping[str, Any]) -> dict[str, Any]:
         (body,) = self._bodies([self._request(operation, value)])
