@@ -303,7 +303,7 @@ class Desk:
         ruling = decide(question)
         if not ruling.allowed:
             raise MalformedPolicy(
-                f"{LOCKED_OUT} {_way_in(ruling, self._identity)} If it is meant so, set "
+                f"{LOCKED_OUT} {_way_in(ruling, self.identity)} If it is meant so, set "
                 "BypassPolicyLockoutSafetyCheck."
             )
 
