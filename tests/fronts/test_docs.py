@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from keystead.fronts.aws.model import OPERATIONS
 from keystead.fronts.aws.operations import ROWS as AWS_ROWS
 from keystead.fronts.native.front import ROWS, STATUS
 from keystead.testing.installation import Installation
+from keystead.testing.issuer import Issuer
 
 EXAMPLE_ID = "AKIAIOSFODNN7EXAMPLE"
+EXAMPLE_ISSUER = "https://token.example.com"
 OTHER_SECTIONS = {"Errors", "Not signed"}
 
 
@@ -71,7 +74,14 @@ def test_errors_named_for_an_operation_exist(native_sections: dict[str, str]) ->
         assert set(named) <= codes, name
 
 
-def test_the_examples_of_the_native_api_are_true(native_sections: dict[str, str]) -> None:
+@pytest.fixture
+def issuer_url() -> Iterator[str]:
+    """An issuer in the place of the page's."""
+    with Issuer(secure=False) as issuer:
+        yield issuer.url
+
+
+def test_the_examples_of_the_native_api_are_true(native_sections: dict[str, str], issuer_url: str) -> None:
     """Each request of the page is carried out in the page's order, and its answer looks like the page's."""
     house = Installation()
     gate = house.gate()
@@ -79,7 +89,7 @@ def test_the_examples_of_the_native_api_are_true(native_sections: dict[str, str]
     for number, name in enumerate(each for each in native_sections if each in ROWS):
         request, told = re.findall(r"```json\n(.*?)```", native_sections[name], flags=re.DOTALL)
         row = ROWS[name]
-        taken = json.loads(request.replace(EXAMPLE_ID, access_key_id))
+        taken = json.loads(request.replace(EXAMPLE_ID, access_key_id).replace(EXAMPLE_ISSUER, issuer_url))
         command = row.command(row.takes(**taken))
         answer = row.answer(gate.ask(house.caller(f"r-{number}"), command).outcome())
         access_key_id = str(answer.get("access_key_id", access_key_id))

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "migrate": ("serving:migrate", "Bring the store's schema up to this version."),
     "policy": ("policy:policy", "Check and test policies, before they are put."),
     "principal": ("admin:principal", "Make, list and delete users and their policies."),
+    "provider": ("providers:provider", "Say which issuers' tokens are taken (OpenID Connect)."),
     "seal": ("sealing:seal", "Add, list and remove the ways to open the root key."),
     "serve": ("serving:serve", "Serve an installation."),
     "status": ("admin:status", "Ask a running service how it is."),

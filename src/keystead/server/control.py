@@ -32,6 +32,7 @@ from typing_extensions import override
 from keystead.core.errors import KeysteadError, StoreUnavailable, TooLarge
 from keystead.core.ports import Random
 from keystead.fronts.front import Front
+from keystead.jobs.issuers import Issuers
 from keystead.jobs.links import Links
 from keystead.jobs.runner import Runner
 from keystead.observe.log import Log
@@ -78,8 +79,10 @@ class Office:
         log: Log,
         close: Callable[[], None],
         links: Links | None = None,
+        issuers: Issuers | None = None,
     ) -> None:
-        self.links = links  # runs on a thread of its own
+        self.links = links  # runs on a thread of its own, as
+        self.issuers = issuers
         self._gate = gate
         self._front = front
         self._runner = runner
@@ -224,7 +227,7 @@ async def _run(
     server = _Server(config)
     loop.add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)
 
-    async def every(seconds: float, work: Callable[[], None], where: ThreadPoolExecutor = thread) -> None:
+    async def every(seconds: float, work: Callable[[], object], where: ThreadPoolExecutor = thread) -> None:
         while True:
             await asyncio.sleep(seconds)
             try:
@@ -242,13 +245,14 @@ async def _run(
         asyncio.create_task(every(TEND_SECONDS, office.tend)),
         asyncio.create_task(every(jobs_seconds, office.run_jobs)),
     ]
-    if office.links is not None:
-        letters = ThreadPoolExecutor(1, thread_name_prefix="links")
 
-        def at(work: Callable[[], T]) -> T:
-            return thread.submit(work).result()
+    def at(work: Callable[[], T]) -> T:
+        return thread.submit(work).result()
 
-        tasks.append(asyncio.create_task(every(jobs_seconds, partial(office.links.run_once, at), letters)))
+    for name, job in (("links", office.links), ("issuers", office.issuers)):
+        if job is not None:
+            own = ThreadPoolExecutor(1, thread_name_prefix=name)
+            tasks.append(asyncio.create_task(every(jobs_seconds, partial(job.run_once, at), own)))
     await server.serve(sockets=[sock])
     for task in tasks:
         task.cancel()

@@ -41,25 +41,19 @@ def due(store: Store, now: float, limit: int) -> list[Due]:
     ]
 
 
-def stale(store: Store, account: str, before: float) -> Iterator[Provider]:
-    """The identity providers of this account and all others whose keys were fetched before that time.
+def stale(store: Store, before: float) -> Iterator[Provider]:
+    """The identity providers of all accounts whose keys were fetched before that time.
 
     Every look into the store is short: there may be many accounts.
     """
     last = ""
-    yield from _stale_of(store, account, before)
     while True:
         with store.view() as view:
             accounts = view.accounts(last, AT_ONCE)
-        for each in accounts:
-            if each.id != account:
-                yield from _stale_of(store, each.id, before)
+        for account in accounts:
+            with store.view() as view:
+                providers = view.providers(account.id, "", AT_ONCE)  # more than an account may have
+            yield from (provider for provider in providers if provider.fetched < before)
         if len(accounts) < AT_ONCE:
             return
         last = accounts[-1].id
-
-
-def _stale_of(store: Store, account: str, before: float) -> Iterator[Provider]:
-    with store.view() as view:
-        providers = view.providers(account, "", AT_ONCE)  # more than an account may have
-    yield from (provider for provider in providers if provider.fetched < before)
