@@ -27,13 +27,22 @@ from typing_extensions import override
 from keystead import custody, store
 from keystead.audit.disk import LocalDisk
 from keystead.audit.log import Event, Log, Notice
+from keystead.audit.search import Search
 from keystead.audit.usage import Index, Usages
 from keystead.audit.usagebook import SqliteBooks
 from keystead.config import DATABASE, Config
 from keystead.core.errors import AuditUnavailable, ConfigError, DataDamaged
 from keystead.core.key import binding
 from keystead.core.ports import Clock, Custodian, Random, Store, View
-from keystead.core.principal import AccessKey, Account, Principal, secret_binding, service_arn, user_arn
+from keystead.core.principal import (
+    AccessKey,
+    Account,
+    Principal,
+    Provider,
+    secret_binding,
+    service_arn,
+    user_arn,
+)
 from keystead.core.seal import SealSlot
 from keystead.crypto.note import NoteSigner
 from keystead.crypto.random import startup_health_test, system_random
@@ -47,8 +56,8 @@ from keystead.jobs.links import Correspondent, Neighbour
 from keystead.jobs.links import Post as LinkPost
 from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller, identity_of
-from keystead.service.due import Due, due
-from keystead.service.entry import OK, Entry, encode, moment, uses
+from keystead.service.due import Due, due, stale
+from keystead.service.entry import OK, Entry, begins, encode, moment, of_request, uses
 from keystead.service.gate import Gate
 from keystead.service.linking import Member, Peer, made, moving, untold
 from keystead.service.quotas import Quotas
@@ -82,7 +91,7 @@ _ADMIN_POLICY: Final = (
 _JOBS_POLICY: Final = (
     '{"Version": "2012-10-17", "Statement": [{"Sid": "Jobs", "Effect": "Allow", "Action": '
     '["keystead:DestroyKey", "keystead:RotateKey", "keystead:ExpireKeyMaterial", "keystead:TellMember", '
-    '"keystead:MemberTold", "keystead:TellMove", "keystead:MoveTold"], "Resource": "*"}]}'
+    '"keystead:MemberTold", "keystead:TellMove", "keystead:MoveTold", "keystead:RefreshProvider"], "Resource": "*"}]}'
 )
 _SIGNING_KEY: Final = binding("audit-signing-key")
 _MARKER_KEY: Final = binding("marker-key")
@@ -393,6 +402,18 @@ class Installation:
             origin=_signer(self.instance, self._signing_key).name,
         )
 
+    def journal(self) -> Search:
+        """What looks up the entries of a request in the audit logs."""
+        return Search(
+            self.config.audit,
+            disk=LocalDisk(),
+            clock=self.clock,
+            origin=_signer(self.instance, self._signing_key).name,
+            of_request=of_request,
+            begins=begins,
+            moment=moment,
+        )
+
     def post(
         self,
         slot: str,
@@ -437,6 +458,7 @@ class Installation:
             peers=self.peers,
             usage=self.usage(),
             tokens=Issuers(self.clock),
+            journal=self.journal(),
         )
         keeper = ThreadPoolExecutor(1, thread_name_prefix="usage")
         log.follow(self._index(slot, keeper, warn))
@@ -517,6 +539,10 @@ class Post:
     def due(self, limit: int) -> list[Due]:
         """What is due now."""
         return due(self.store, self.installation.clock.now(), limit)
+
+    def stale(self, before: float) -> Iterator[Provider]:
+        """The identity providers whose keys were fetched before that time."""
+        return stale(self.store, before)
 
     def untold(self, regions: tuple[str, ...]) -> list[Member]:
         """The members in Regions of linked servers of which there is something to tell."""

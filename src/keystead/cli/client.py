@@ -7,6 +7,8 @@ import time
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import click
+
 from keystead.cli.app import Unreachable
 from keystead.core.errors import ConfigError, KeysteadError, Kind
 from keystead.crypto.secret import Secret
@@ -15,6 +17,11 @@ DEFAULT_URL: Final = "http://127.0.0.1:8901"
 URL_VARIABLE: Final = "KEYSTEAD_CONTROL_URL"
 SERVICE: Final = "keystead"
 OK: Final = 200
+
+
+url_option = click.option(
+    "--control-url", help=f"The control plane. [default: {URL_VARIABLE}, or {DEFAULT_URL}]"
+)
 
 
 class Refused(KeysteadError):

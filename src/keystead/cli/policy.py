@@ -1,7 +1,7 @@
-"""Commands for policies, which need no service: `policy lint` and `policy test`.
+"""Commands for policies: `policy lint` and `policy test` need no service, `policy explain` is another module's.
 
-Both read files in JSON or YAML. A file is a policy, or a table: policies, and cases of who may do what with them
-(`keystead.core.policy.cases`).
+The first two read files in JSON or YAML. A file is a policy, or a table: policies, and cases of who may do what with
+them (`keystead.core.policy.cases`).
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from keystead.cli import yaml
+from keystead.cli.explain import explain
 from keystead.core.errors import InvalidRequest
 from keystead.core.policy import cases
 from keystead.core.policy.lint import Finding, Holder, Kind, Policy, Severity, lint
@@ -31,7 +32,10 @@ _KINDS: Final = {
 
 @click.group()
 def policy() -> None:
-    """Check and test policies, before they are put."""
+    """Check and test policies before they are put, and explain decisions."""
+
+
+policy.add_command(explain)
 
 
 @policy.command(

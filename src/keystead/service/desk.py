@@ -36,7 +36,16 @@ from keystead.core.policy import (
     parse_identity_policy,
     parse_key_policy,
 )
-from keystead.core.ports import Custodian, ExternalKeys, IdentityTokens, Material, Random, Transaction, Usage
+from keystead.core.ports import (
+    Custodian,
+    ExternalKeys,
+    IdentityTokens,
+    Journal,
+    Material,
+    Random,
+    Transaction,
+    Usage,
+)
 from keystead.core.principal import root_arn
 from keystead.service import granttoken, linking, marker, members
 from keystead.service.accounts import CROSS_ACCOUNT, open_account
@@ -78,6 +87,7 @@ class Desk:
         quotas: Quotas,
         usage: Usage,
         tokens: IdentityTokens,
+        journal: Journal,
         guesses: Guesses,
         marker_key: bytes,
         regions: tuple[str, ...] = (),
@@ -95,6 +105,7 @@ class Desk:
         self.quotas = quotas
         self.usage = usage
         self.tokens = tokens  # of identity providers
+        self.journal = journal
         self.guesses = guesses  # at one-time passwords
         self.regions = regions  # that are served here; none: any
         self.peers = peers  # linked servers

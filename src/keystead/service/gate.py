@@ -45,6 +45,7 @@ from keystead.core.ports import (
     Custodian,
     ExternalKeys,
     IdentityTokens,
+    Journal,
     Outside,
     Random,
     Store,
@@ -283,6 +284,7 @@ class Gate:
         quotas: Quotas,
         usage: Usage,
         tokens: IdentityTokens,
+        journal: Journal,
         marker_key: bytes,
         keys_held: int = 100_000,
         regions: tuple[str, ...] = (),
@@ -300,6 +302,7 @@ class Gate:
         self._peers = peers
         self._usage = usage
         self._tokens = tokens
+        self._journal = journal
         self._guesses = Guesses()
         self._marker_key = marker_key
         self._asking = threading.Lock()
@@ -532,6 +535,7 @@ class Gate:
             peers=self._peers,
             usage=self._usage,
             tokens=self._tokens,
+            journal=self._journal,
             guesses=self._guesses,
             marker_key=self._marker_key,
         )

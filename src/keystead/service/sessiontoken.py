@@ -69,4 +69,4 @@ class SessionTokens:
         return session, Secret(plain[:_SECRET_BYTES])
 
 
-_TOO_LARGE: Final = "The session's policies and tags are too large together: use fewer or shorter ones, or attach a policy to the role."
+_TOO_LARGE: Final = "The session's policies and tags are too large together: use fewer or shorter ones."

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from keystead.audit.log import Log
+from keystead.audit.search import Search
 from keystead.audit.usage import Index, Usages
 from keystead.core.ports import ExternalKeys, Store
 from keystead.core.principal import AccessKey, Account, Principal, secret_binding, service_arn, user_arn
@@ -24,7 +25,7 @@ from keystead.service.action import Mode
 from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller
 from keystead.service.commands import Command
-from keystead.service.entry import Entry, decode, moment, uses
+from keystead.service.entry import Entry, begins, decode, moment, of_request, uses
 from keystead.service.gate import Answer, Gate
 from keystead.service.identities import identify
 from keystead.service.linking import Peer
@@ -117,6 +118,15 @@ class Installation:
             audit=log,
             usage=self.usage,
             tokens=Issuers(self.clock),
+            journal=Search(
+                self.audit.root,
+                disk=self.audit.disk,
+                clock=self.clock,
+                origin=self.audit.signer.name,
+                of_request=of_request,
+                begins=begins,
+                moment=moment,
+            ),
             clock=self.clock,
             random=self.random,
             quotas=quotas or Quotas(),

@@ -37,6 +37,7 @@ from keystead.core.policy.document import (
     parse_identity_policy,
     parse_key_policy,
     parse_trust_policy,
+    version_of,
 )
 
 __all__ = [
@@ -59,4 +60,5 @@ __all__ = [
     "parse_identity_policy",
     "parse_key_policy",
     "parse_trust_policy",
+    "version_of",
 ]

@@ -110,6 +110,7 @@ _CLASSES: Final[Mapping[Class, tuple[str, ...]]] = {
         "keystead:DescribePolicy",
         "keystead:DescribePrincipal",
         "keystead:DescribeProvider",
+        "keystead:ExplainDecision",
         "keystead:ListAccessKeys",
         "keystead:ListAccounts",
         "keystead:ListGuardrails",

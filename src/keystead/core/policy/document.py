@@ -139,6 +139,11 @@ class Document:
         return found.on(resource)
 
 
+def version_of(text: str) -> str:
+    """The version of a policy that is written so."""
+    return sha256(text.encode(errors="replace")).hexdigest()[:VERSION_DIGITS]
+
+
 def parse_key_policy(text: str, name: str = "") -> Document:
     """A key policy; raises `MalformedPolicy` with what is wrong and where."""
     return _parse(text, name, _KEY)
@@ -236,7 +241,7 @@ def _parse(text: str, name: str, form: _Form) -> Document:
     return Document(
         tuple(_statement(s, i, form, variables=variables) for i, s in enumerate(statements)),
         name,
-        sha256(text.encode(errors="replace")).hexdigest()[:VERSION_DIGITS],
+        version_of(text),
     )
 
 

@@ -7,8 +7,8 @@
     {"name": "billing", "policy": "{...}"}
 
 It is signed with SigV4 like AWS's, for the service name ``keystead``. Answers are JSON. Errors are
-``{"code": ..., "detail": ..., "help": ..., "request": ...}`` with the HTTP status of the error's kind (413 for what is too
-large); the code is stable and ``help`` is where it is explained.
+``{"code": ..., "detail": ..., "help": ..., "request": ...}`` with the HTTP status of the error's kind (413 for what is
+too large); the code is stable, ``help`` is where it is explained, and ``request`` finds it in the audit.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,15 @@ from keystead.fronts.aws.sigv4 import Verifier
 from keystead.fronts.front import Asked, Inquiry
 from keystead.fronts.links import ROWS as LINK_ROWS
 from keystead.fronts.links import LinkFront
+from keystead.fronts.native.accounts import ROWS as ACCOUNTS
+from keystead.fronts.native.decisions import ROWS as DECISIONS
+from keystead.fronts.native.declared import ROWS as DECLARED
+from keystead.fronts.native.guardrails import ROWS as GUARDRAILS
+from keystead.fronts.native.keys import ROWS as KEYS
+from keystead.fronts.native.keys import InRegion
+from keystead.fronts.native.policies import ROWS as POLICIES
 from keystead.fronts.native.principals import ROWS as PRINCIPALS
+from keystead.fronts.native.providers import ROWS as PROVIDERS
 from keystead.fronts.native.row import Row
 from keystead.service.caller import Caller
 from keystead.service.entry import Entry
@@ -62,19 +70,42 @@ _OURS: Final = (AuditDamaged, ConfigError, DataDamaged, SealError)
 """Errors whose texts name files and settings, which are for the operator's log and not for every caller."""
 
 _LINK: Final = SCHEME.encode()
-ROWS: Final[Mapping[str, Row]] = {**PRINCIPALS}
+ROWS: Final[Mapping[str, Row]] = {
+    **PRINCIPALS,
+    **POLICIES,
+    **GUARDRAILS,
+    **ACCOUNTS,
+    **DECLARED,
+    **KEYS,
+    **PROVIDERS,
+    **DECISIONS,
+}
 
 _DECODERS: Final = {name: msgspec.json.Decoder(row.takes) for name, row in ROWS.items()}
 _encode: Final = msgspec.json.Encoder().encode
+
+
+def _action(name: str) -> str:
+    """The action that an operation is decided as, as far as there is such an operation."""
+    if name in KEYS:
+        return f"kms:{name}"
+    return f"keystead:{name}" if name in ROWS or name in LINK_ROWS else ""
 
 
 class Native:
     """The front (`keystead.fronts.front.Front`). For one thread."""
 
     def __init__(
-        self, *, credentials: Credentials, clock: Clock, help_url: str, links: LinkFront | None = None
+        self,
+        *,
+        credentials: Credentials,
+        clock: Clock,
+        help_url: str,
+        links: LinkFront | None = None,
+        regions: tuple[str, ...] = (),
     ) -> None:
         self._links = links
+        self._regions = regions  # that keys may be in; none: any
         self._help_url = help_url
         self._verifier = Verifier(service=SERVICE, lookup=credentials.find, clock=clock)
 
@@ -99,7 +130,7 @@ class Native:
         caller = Caller(
             held.identity,
             request,
-            verified.region,
+            self._region(taken, verified.region),
             verified.access_key,
             "sigv4",
             inquiry.peer,
@@ -109,12 +140,21 @@ class Native:
         )
         return Asked(name, caller, row.command(taken), lambda result: _encode(row.answer(result)))
 
+    def _region(self, taken: object, signed: str) -> str:
+        """The Region that a request is about. Of keys it must be one that is served, as AWS's front has it too."""
+        if not isinstance(taken, InRegion):
+            return signed
+        region = taken.region or signed
+        if self._regions and region not in self._regions:
+            raise NotFound(f"This endpoint does not serve the region {region}.")
+        return region
+
     def describe(self, inquiry: Inquiry, request: str) -> Entry:
         """What can be recorded of a request that was refused."""
         name = inquiry.target.removeprefix(PREFIX).decode(errors="replace")
         return Entry(
             access_key=names.claimed_access_key(inquiry.headers.get(b"authorization", b"")),
-            action=f"keystead:{name}" if name in ROWS or name in LINK_ROWS else "",
+            action=_action(name),
             request=request,
             source=inquiry.peer,
         )

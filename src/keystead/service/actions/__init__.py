@@ -14,6 +14,7 @@ from keystead.service.actions import (
     aliases,
     asymmetric,
     crypt,
+    decisions,
     declared,
     grants,
     guardrails,
@@ -24,8 +25,10 @@ from keystead.service.actions import (
     policies,
     policies_named,
     principals,
+    providers,
     regions,
     rotation,
+    sts,
     tags,
     usage,
 )
@@ -136,4 +139,7 @@ ACTIONS: Final[Mapping[type[Command], Action]] = {
     **guardrails.ACTIONS,
     **accounts.ACTIONS,
     **declared.ACTIONS,
+    **sts.ACTIONS,
+    **providers.ACTIONS,
+    **decisions.ACTIONS,
 }
