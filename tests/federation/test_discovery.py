@@ -37,10 +37,9 @@ def test_keys_are_found_by_the_issuers_url(path: str, secure: bool) -> None:
         ("https://issuer.example", Target(True, "issuer.example", 443, "/")),
         ("https://issuer.example/", Target(True, "issuer.example", 443, "/")),
         ("https://issuer.example:8443/a/b", Target(True, "issuer.example", 8443, "/a/b")),
-        ("https://[2001:db8::1]:8443", Target(True, "2001:db8::1", 8443, "/")),
+        ("https://issuer.example/a_b,c=d+e@f-g", Target(True, "issuer.example", 443, "/a_b,c=d+e@f-g")),
         ("http://localhost:8080", Target(False, "localhost", 8080, "/")),
         ("http://127.0.0.1", Target(False, "127.0.0.1", 80, "/")),
-        ("http://[::1]:8080", Target(False, "::1", 8080, "/")),
     ],
 )
 def test_urls_of_issuers(url: str, target: Target) -> None:
@@ -72,6 +71,9 @@ def test_urls_of_issuers(url: str, target: Target) -> None:
         "https://issuer.example/a b",
         "https://issuer.example/a\r\nHost: b",
         "https://issuer.example/*",
+        "https://issuer.example/~a",
+        "https://issuer.example/a%20b",
+        "https://[2001:db8::1]",
         "https://issuer.exämple",
         "https://issuer.example\n",
         "https://issuer.example/" + "a" * 233,
@@ -153,6 +155,10 @@ def test_an_issuer_elsewhere_sends_nobody_here(where: str) -> None:
         discovery._key_set({"jwks_uri": where}, parse("https://issuer.example"))
     there = discovery._key_set({"jwks_uri": "https://keys.example/all?x=1"}, parse("https://issuer.example"))
     assert there == Target(True, "keys.example", 443, "/all?x=1")
+    there = discovery._key_set({"jwks_uri": "https://[2001:db8::1]:8443"}, parse("https://issuer.example"))
+    assert there == Target(True, "2001:db8::1", 8443, "/")
+    with pytest.raises(Unreachable, match=r"where they cannot be \(jwks_uri\)"):
+        discovery._key_set({"jwks_uri": "https://[::1]/keys"}, parse("https://issuer.example"))
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,9 @@ _URL: Final = re.compile(
     r"(https?)://([A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?"
     r"(/[A-Za-z0-9._~%!$&'()+,;=:@/-]*)?(\?[A-Za-z0-9._~%!$&'()+,;=:@/-]*)?"
 )
+_ISSUER: Final = re.compile(
+    r"https?://[\w+=,.@:/-]+", re.ASCII
+)  # what the ARN of a provider may hold in a trust policy
 _PORTS: Final = {"https": 443, "http": 80}
 _LAST_PORT: Final = 65_535
 
@@ -48,7 +51,7 @@ def fetch(url: str, authorities: str, clock: Clock, seconds: float) -> str:
 
 def parse(url: str) -> Target:
     """An issuer's URL; `InvalidRequest` if tokens of such a one are not taken."""
-    found = _target(url) if len(url) <= MOST_CHARACTERS and "?" not in url else None
+    found = _target(url) if len(url) <= MOST_CHARACTERS and _ISSUER.fullmatch(url) else None
     if found is None or not (found.secure or _is_loopback(found.host)):
         raise InvalidRequest(
             f"The URL of an identity provider is https://HOST, with a port and a path if it has them, and at most "
