@@ -67,8 +67,3 @@ class AssumeRoleWithWebIdentity(Command, frozen=True, gc=False):
     seconds: int | None = None
     policy: str = ""
     policies: tuple[str, ...] = ()
-
-    @property
-    @override
-    def about(self) -> str:
-        return self.role
