@@ -38,6 +38,7 @@ def test_the_ports_are_the_ones_that_the_service_asks_for() -> None:
         "Disk",
         "ExternalKeys",
         "File",
+        "IdentityTokens",
         "KeyPair",
         "MacKey",
         "Store",

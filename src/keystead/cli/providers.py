@@ -4,11 +4,13 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from keystead.cli.client import URL_VARIABLE, Control
+
+ALL: Final = 1000  # in one page; an account may have fewer
 
 _url = click.option(
     "--control-url", help=f"The control plane. [default: {URL_VARIABLE}, or http://127.0.0.1:8901]"
@@ -101,14 +103,7 @@ def provider_update(
 @_json
 def provider_list(control_url: str | None, as_json: bool) -> None:  # noqa: FBT001 - as above
     """List all issuers that are trusted."""
-    control, marker = Control(control_url), ""
-    providers: list[dict[str, Any]] = []
-    while True:
-        page = control.ask("ListProviders", marker=marker)
-        providers += page["providers"]
-        marker = page["marker"]
-        if not marker:
-            break
+    providers = Control(control_url).ask("ListProviders", limit=ALL)["providers"]
     if as_json:
         click.echo(json.dumps(providers, indent=2))
     for one in [] if as_json else providers:

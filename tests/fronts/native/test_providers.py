@@ -9,7 +9,7 @@ from keystead.core.principal import Provider
 from keystead.fronts.native.providers import ROWS
 from keystead.service.commands import Command
 from keystead.service.commands import providers as p
-from keystead.service.results.providers import ProviderDescription
+from keystead.service.results.providers import ProviderDescription, ProviderPage
 
 URL = "https://issuer.example"
 PROVIDER = Provider(
@@ -61,6 +61,8 @@ def test_what_is_said_of_a_provider() -> None:
         "keys": [{"kid": "k1", "kty": "EC"}, {"kid": "", "kty": "RSA"}],
         "fetched": 2.0,
     }
+    page = ROWS["ListProviders"].answer(ProviderPage([PROVIDER], "more"))
+    assert page == {"providers": [said], "marker": "more"}
     keyless = ProviderDescription(replace(PROVIDER, keys=""))
     assert ROWS["DescribeProvider"].answer(keyless)["keys"] == []
 
