@@ -179,6 +179,7 @@ def revoke_principal(command: i.RevokePrincipal, desk: Desk) -> Revoked:
         raise InvalidRequest("A group has no credentials: revoke its members, or disable the group.")
     found = existing(desk, arn)
     check_not_oneself(desk, arn, "revoke")
+    check_boundary(desk, found)
     keys = [key for key in desk.tx.access_keys(arn) if key.enabled]
     ids = tuple(key.id for key in keys)
     if command.dry_run:
