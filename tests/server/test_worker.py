@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -865,6 +866,21 @@ async def test_a_bug_in_an_action_is_a_silent_500(monkeypatch: pytest.MonkeyPatc
         assert bench.count(operation, Outcome.INTERNAL) == 1
         assert [str(fault) for fault in bench.faults] == [SECRET_TEXT]  # the operator hears of it, once
         bench.faults.clear()
+
+
+@on_loop
+async def test_what_waits_for_others_keeps_nobody_from_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An action of mode SLOW runs on the slow pool, and is recorded and answered like one that reads."""
+    bench = Bench()
+    await bench.ask("ListKeys")
+    monkeypatch.setitem(ACTIONS, c.ListKeys, replace(ACTIONS[c.ListKeys], mode=Mode.SLOW))
+    exchange = bench.send("ListKeys")
+    assert (len(bench.pool.jobs), len(bench.slow_pool.jobs)) == (0, 1)
+    await bench.until(exchange)
+
+    assert exchange.status == 200
+    (record,) = exchange.records
+    assert (record.action, record.outcome, record.stage) == ("kms:ListKeys", "Success", "")
 
 
 @on_loop

@@ -801,9 +801,10 @@ def test_a_trust_policy_asks_for_claims(
     assert federation.refusal(federation.issuer.token(**claims)) == NOT_AUTHORIZED
     record = federation.bench.records[-1]
     assert (record.decision, record.principal) == ("Deny", federation.arn)
-    right = {claim: value for wanted in condition.values() for claim, value in wanted.items()}
-    right = {
-        claim: [value] if claim == "groups" else value.replace("*", "app") for claim, value in right.items()
+    right: dict[str, Any] = {
+        claim: [value] if claim == "groups" else value.replace("*", "app")
+        for wanted in condition.values()
+        for claim, value in wanted.items()
     }
     federation.ask(federation.issuer.token(**right))
 
