@@ -12,7 +12,7 @@ import tempfile
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from keystead.app.installation import Installation, SystemClock, local_secrets, system_random
 from keystead.cli.bench import DEV, signed
@@ -20,9 +20,11 @@ from keystead.config import Config, Limits
 from keystead.core.names import KeyReference
 from keystead.core.principal import user_arn
 from keystead.service.caller import Caller
+from keystead.service.commands import Command
 from keystead.service.commands import kms as c
 from keystead.service.identities import identify
 from keystead.service.results.kms import Encrypted
+from keystead.service.workingset import NotLoaded
 from keystead.testing.bench.keystead import Keystead
 from keystead.testing.bench.load import closed
 from keystead.testing.bench.processes import cpu_seconds
@@ -44,21 +46,21 @@ def grow(data: Path, region: str, versions: int) -> dict[str, list[bytes]]:
                 raise SystemExit("the installation has no admin")
             caller = Caller(identify(view, admin), "", region, auth="internal")
 
-        def ask(command: object, number: int) -> object:
+        def ask(command: Command, number: int) -> Any:  # noqa: ANN401 - each command has a result of its own
             caller.request = f"versions-{number}"
-            return post.gate.ask(caller, command).outcome()  # type: ignore[arg-type]  # commands, all of them
+            return post.gate.ask(caller, command).outcome()
 
         def seal(key: KeyReference) -> bytes:
             while True:
                 try:
                     answer = post.gate.handle(caller, c.Encrypt(key, b"x" * 32))
-                except Exception as missing:  # noqa: BLE001 - only NotLoaded has what is wanted
-                    post.gate.working.admit(post.gate.working.load(missing.wanted))  # type: ignore[attr-defined]
+                except NotLoaded as missing:
+                    post.gate.working.admit(post.gate.working.load(missing.wanted))
                     continue
                 post.gate.settle([answer])
                 return cast("Encrypted", answer.outcome()).blob
 
-        one, many = (KeyReference(ask(c.CreateKey(), n).key.id) for n in (0, 1))  # type: ignore[attr-defined]
+        one, many = (KeyReference(ask(c.CreateKey(), n).key.id) for n in (0, 1))
         old = []
         for number in range(2, versions + 1):
             old.append(seal(many))

@@ -39,6 +39,7 @@ def test_the_ports_are_the_ones_that_the_service_asks_for() -> None:
         "ExternalKeys",
         "File",
         "IdentityTokens",
+        "Journal",
         "KeyPair",
         "MacKey",
         "Store",
