@@ -25,13 +25,17 @@ from keystead.app.installation import CONTROL, Installation
 from keystead.config import Address
 from keystead.core.errors import ConfigError, DataDamaged, KeysteadError, SealError
 from keystead.core.ports import Clock
+from keystead.federation import Issuers as Tokens
 from keystead.fronts.aws.credentials import Credentials
 from keystead.fronts.aws.json11 import Json11
 from keystead.fronts.aws.operations import ROWS
+from keystead.fronts.aws.sts.front import Sts, speaks
+from keystead.fronts.aws.sts.operations import ROWS as STS_ROWS
 from keystead.fronts.links import ROWS as LINK_ROWS
 from keystead.fronts.links import LinkFront
 from keystead.fronts.native.front import ROWS as NATIVE_ROWS
 from keystead.fronts.native.front import Native
+from keystead.jobs.issuers import Issuers
 from keystead.jobs.links import Links
 from keystead.jobs.runner import Runner
 from keystead.observe.log import Log
@@ -93,7 +97,9 @@ def _children(
 ) -> list[ChildSpec]:
     """The processes: a worker for each socket, and the control plane."""
     names = [f"w{number}" for number in range(len(sockets))]
-    slots = Slots([*names, CONTROL], [*ROWS, *NATIVE_ROWS, *LINK_ROWS, UNKNOWN])
+    # Some operations have one name in two APIs, and are counted under it.
+    operations = dict.fromkeys((*ROWS, *STS_ROWS, *NATIVE_ROWS, *LINK_ROWS, UNKNOWN))
+    slots = Slots([*names, CONTROL], list(operations))
     works = [
         partial(_work, installation, name, slot, sock, slots, certificates, log)
         for slot, (name, sock) in enumerate(zip(names, sockets, strict=True))
@@ -183,14 +189,12 @@ def _work(
     def start() -> Listener:
         post = installation.post(name, partial(_tell_of_proxy, log), log.warning)
         gate = post.gate
-        json11 = Json11(
-            credentials=Credentials(gate, installation.clock),
-            clock=installation.clock,
-            regions=config.regions,
-        )
+        credentials = Credentials(gate, installation.clock)
+        json11 = Json11(credentials=credentials, clock=installation.clock, regions=config.regions)
+        sts = Sts(credentials=credentials, clock=installation.clock)
         worker = Worker(
             gate=gate,
-            choose=lambda _: json11,
+            choose=lambda inquiry: sts if speaks(inquiry) else json11,
             pool=pool,
             slow_pool=slow_pool,
             random=installation.random,
@@ -265,6 +269,15 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
             random=installation.random,
             log=log,
         )
+        issuers = Issuers(
+            gate=gate,
+            stale=post.stale,
+            tokens=Tokens(installation.clock),
+            caller=post.jobs,
+            clock=installation.clock,
+            random=installation.random,
+            log=log,
+        )
         front = LinkFront(
             installation.peers,
             account=installation.account,
@@ -278,6 +291,7 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
                 clock=installation.clock,
                 help_url=HELP_URL,
                 links=front,
+                regions=config.regions,
             ),
             runner=runner,
             random=installation.random,
@@ -286,6 +300,7 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
             log=log,
             close=post.close,
             links=links if config.links else None,
+            issuers=issuers,
         )
 
     return control.run(
