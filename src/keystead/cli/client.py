@@ -69,7 +69,7 @@ class Control:
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set: set the admin's, as `keystead init` or "
                 "`keystead dev` printed them"
             )
-        path, body = f"/v1/{operation}", json.dumps(arguments).encode()
+        path, body = f"/v1/{operation}", json.dumps(arguments, separators=(",", ":")).encode()
         headers = {"content-type": "application/json"}
         signed = sign(
             "POST",

@@ -84,7 +84,7 @@ def carry(plan: Plan, ask: Ask, tell: Tell, *, comment: str = "", take_over: boo
 def state_of(declared: State) -> dict[str, Any]:
     """What a revision holds of what is declared; raises `TooLarge`."""
     state = {"form": FORM, "things": declared}
-    size = len(json.dumps(state, separators=(",", ":"), ensure_ascii=False).encode())
+    size = len(json.dumps(state, separators=(",", ":")))
     if size > STATE_BYTES:
         raise TooLarge(
             f"What is declared has {size} bytes as a revision, and one may have {STATE_BYTES}: keep keys that are made "

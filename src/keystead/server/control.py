@@ -41,7 +41,7 @@ from keystead.server.processes import EX_OK, HEARTBEAT_SECONDS
 from keystead.service.gate import Gate, InternalError
 from keystead.service.workingset import NotLoaded
 
-BODY_BYTES: Final = 131_072
+BODY_BYTES: Final = 1_048_576  # a revision may hold a million (`keystead.service.actions.declared`)
 TEND_SECONDS: Final = 0.25
 MOST_TRIES: Final = 8
 BUSY_SECONDS: Final = 30.0  # how long a request may wait for the office
