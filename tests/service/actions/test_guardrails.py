@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from keystead.core.principal import INSTALLATION, role_arn, user_arn
+from keystead.core.principal import INSTALLATION, user_arn
 from keystead.service.caller import Caller
 from keystead.service.commands import identity as i
 from keystead.service.commands import kms as c
@@ -151,4 +151,3 @@ def test_each_operation_asks_its_own_permission(bench: ServiceBench) -> None:
             arn = f"arn:aws:iam::{account}:guardrail/g"
             assert f"perform: keystead:{type(command).__name__} on resource: {arn} because" in told
     assert "keystead:ListGuardrails on resource: *" in bench.refusal(i.ListGuardrails(), "mallory")
-    assert role_arn(ACCOUNT, "x") not in told
