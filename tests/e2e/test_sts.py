@@ -97,7 +97,8 @@ class House:
         elif who is not None:
             credentials = {name: value for name, value in who.items() if name.startswith("aws_")}
         config = BotoConfig(retries={"total_max_attempts": 1}, read_timeout=20, connect_timeout=5)
-        return boto3.client(
+        make: Any = boto3.client
+        return make(
             name,
             endpoint_url=settings["AWS_ENDPOINT_URL_KMS"],
             region_name=settings["AWS_REGION"],
@@ -169,6 +170,7 @@ def test_tags_decide_and_go_along_a_chain(house: House) -> None:
     tagged = allow("kms:*", Condition={"StringEquals": {"aws:PrincipalTag/team": "a"}})
     second = house.role(trust({"AWS": first}, "sts:AssumeRole", "sts:TagSession"), policy=tagged)
     sts = house.client("sts")
+    opened: Any = None
     for team, works in (("a", True), ("b", False)):
         tags = [{"Key": "team", "Value": team}]
         opened = sts.assume_role(RoleArn=first, RoleSessionName="ci-7", Tags=tags, TransitiveTagKeys=["team"])
@@ -455,6 +457,7 @@ def test_tokens_that_are_not_right_are_refused_and_on_record(house: House) -> No
             ("key confusion", "InvalidIdentityToken", _by_public_key(issuer)),
             ("somebody else", "AccessDenied", issuer.token(sub="eve")),
         ]
+        record: dict[str, Any] = {}
         for what, code, token in refusals:
             record = house.refused(code, ask, token)
             assert record["action"] == "sts:AssumeRoleWithWebIdentity", what
