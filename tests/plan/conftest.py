@@ -29,6 +29,12 @@ class Api:
         return told
 
 
+@pytest.fixture(scope="session")
+def make_api() -> type[Api]:
+    """Makes accounts, one for each example."""
+    return Api
+
+
 @pytest.fixture
 def api() -> Api:
     """The account of an administrator, with nothing declared yet."""

@@ -14,11 +14,12 @@ def test_the_life_of_a_template(office: Any) -> None:
     assert (put["name"], json.loads(put["text"])["tags"]) == ("web", {"team": "<<team>>"})
     assert office("DescribeTemplate", name="web").value == put
     assert office("ListTemplates").value == {"templates": [put], "marker": ""}
-    outcomes = []
-    for team in ("a", "a", "b"):
-        told = office("EnsureKey", template="web", name="x", parameters={"team": team}).value
-        outcomes.append((told["outcome"], told["changed"]))
+    ensured = [
+        office("EnsureKey", template="web", name="x", parameters={"team": team}).value for team in "aab"
+    ]
+    outcomes = [(each["outcome"], each["changed"]) for each in ensured]
     assert outcomes == [("created", []), ("unchanged", []), ("changed", ["tags"])]
+    told = ensured[-1]
     assert told["alias"] == "alias/x"
     (key,) = office("ListKeyStates").value["keys"]
     assert (key["key_id"], key["arn"], key["template"]) == (told["key_id"], told["arn"], "web")
@@ -40,7 +41,7 @@ def test_a_key_is_ensured_in_the_region_that_is_named(office: Any) -> None:
 
 def test_the_life_of_a_revision(office: Any) -> None:
     """Its state goes in and comes out as the JSON that it is."""
-    state = {"things": {"user/ü": {"tags": {}}}}
+    state: dict[str, Any] = {"things": {"user/ü": {"tags": {}}}}
     begun = office("PutRevision", expected=0, state=state, comment="why").value
     assert (begun["number"], begun["comment"], begun["finished"]) == (1, "why", False)
     assert "state" not in begun
