@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -11,12 +12,14 @@ from keystead.core.errors import KeysteadError
 from keystead.crypto.secret import Secret
 from keystead.crypto.sigv4 import Credential, sign
 from keystead.fronts.aws.credentials import Credentials
+from keystead.fronts.front import Asked
 from keystead.fronts.native.front import Native
 from keystead.service.workingset import NotLoaded
 from keystead.testing.installation import REGION, Installation
 
 
-class Posted(NamedTuple):
+@dataclass
+class Posted:
     """A request as a front sees it (`keystead.fronts.front.Inquiry`)."""
 
     method: bytes
@@ -75,18 +78,20 @@ class Office:
         request, posted = f"r-{next(self._numbers)}", self.post(operation, json.dumps(members).encode())
         try:
             self.gate.working.catch_up()
-            while True:
-                try:
-                    asked = self.front.read(posted, request)
-                except NotLoaded as missing:
-                    self.gate.working.admit(self.gate.working.load(missing.wanted))
-                else:
-                    break
+            asked = self._read(posted, request)
             body = asked.write(self.gate.ask(asked.caller, asked.command).outcome())
             return Told(200, json.loads(body))
         except KeysteadError as error:
             status, body = self.front.write_error(error, request)
             return Told(status, json.loads(body))
+
+    def _read(self, posted: Posted, request: str) -> Asked:
+        """What the front understands, once the working set holds what it needs."""
+        while True:
+            try:
+                return self.front.read(posted, request)
+            except NotLoaded as missing:
+                self.gate.working.admit(self.gate.working.load(missing.wanted))
 
 
 @pytest.fixture

@@ -103,20 +103,19 @@ def test_a_group_is_described_with_its_members(call: Callable[..., Any]) -> None
 
 
 def test_what_was_revoked_is_told(house: Installation, call: Callable[..., Any]) -> None:
-    """The access keys by id, the grants by number; a dry run says the same and that it was one."""
+    """The access keys by id, the grants by number; what would be is told in the same form."""
     call("CreatePrincipal", name="carol")
     key = call("CreateAccessKey", name="carol")["access_key_id"]
     house.audit.later(60)
     now = house.clock.now()
-    dry = call("RevokePrincipal", name="carol", disable=True, dry_run=True)
-    assert (dry["dry_run"], dry["enabled"], dry["access_keys"]) == (True, True, [key])
+    foreseen = call("ForeseeRevocation", name="carol")
+    assert (foreseen["enabled"], foreseen["access_keys"], foreseen["grants"]) == (True, [key], 0)
     assert call("RevokePrincipal", name="carol", disable=True) == {
         "principal": CAROL,
         "enabled": False,
         "sessions_from": now,
         "access_keys": [key],
         "grants": 0,
-        "dry_run": False,
     }
 
 

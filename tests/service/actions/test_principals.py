@@ -136,7 +136,7 @@ def test_who_may_not_is_told_which_user_it_was_about(bench: ServiceBench) -> Non
     """Every operation asks its own permission on the user's ARN."""
     access_key = bench.do(i.CreateAccessKey("admin")).access_key
     admin = user_arn(ACCOUNT, "admin")
-    for update in (i.RevokePrincipal, i.DescribePrincipal, i.EnableMfa, i.DisableMfa):
+    for update in (i.RevokePrincipal, i.ForeseeRevocation, i.DescribePrincipal, i.EnableMfa, i.DisableMfa):
         told = bench.refusal(update("admin"), "mallory")
         assert f"perform: keystead:{update.__name__} on resource: {admin} because" in told
     for command in (
@@ -472,7 +472,7 @@ def session(principal: Principal, issued: float) -> Session:
 def test_to_revoke_is_to_end_sessions_keys_and_grants_in_one_change(
     bench: ServiceBench, kind: str, disable: bool
 ) -> None:
-    """What others were granted and it may only retire stays; a dry run counts the same and changes nothing."""
+    """What others were granted and it may only retire stays; it is foreseen without a change."""
     arn = make(bench, kind, "x").arn
     make(bench, "user", "carol")
     keys = () if kind == "role" else tuple(bench.do(i.CreateAccessKey("x", kind)).access_key.id for _ in "12")
@@ -486,11 +486,10 @@ def test_to_revoke_is_to_end_sessions_keys_and_grants_in_one_change(
         epoch = view.newest_change()
 
     before = kept(bench, arn)
-    dry = bench.do(i.RevokePrincipal("x", kind, disable, dry_run=True))
-    assert bench.records[-1].dry_run
-    assert (kept(bench, arn), dry.dry_run) == (before, True)
+    foreseen = bench.do(i.ForeseeRevocation("x", kind))
+    assert foreseen.principal == kept(bench, arn) == before
     done = bench.do(i.RevokePrincipal("x", kind, disable))
-    assert (done.access_keys, done.grants) == (dry.access_keys, dry.grants) == (keys[1:], len(mine))
+    assert (done.access_keys, done.grants) == (foreseen.access_keys, foreseen.grants) == (keys[1:], len(mine))
 
     after = kept(bench, arn)
     assert (after.sessions_from, after.enabled) == (now, not disable)
@@ -505,12 +504,12 @@ def test_to_revoke_is_to_end_sessions_keys_and_grants_in_one_change(
 
 
 def test_many_grants_are_ended(bench: ServiceBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there are, and the number is told; a dry run counts to its bound."""
+    """However many there are, and the number is told; beforehand it is counted to a bound."""
     monkeypatch.setattr("keystead.service.actions.principals.AT_ONCE", 2)
     make(bench, "user", "carol")
     for _ in range(5):
         grant(bench, CAROL)
-    assert bench.do(i.RevokePrincipal("carol", dry_run=True)).grants == 2
+    assert bench.do(i.ForeseeRevocation("carol")).grants == 2
     assert bench.do(i.RevokePrincipal("carol")).grants == 5
 
 
@@ -533,11 +532,10 @@ def test_nobody_disables_or_revokes_themselves(bench: ServiceBench) -> None:
     told = "InvalidRequest: You cannot {} the principal you are signed in as: use another one."
     assert bench.refusal(i.UpdatePrincipal("admin", enabled=False)) == told.format("disable")
     assert bench.refusal(i.RevokePrincipal("admin")) == told.format("revoke")
-    assert bench.refusal(i.RevokePrincipal("admin", dry_run=True)) == told.format("revoke")
+    assert bench.do(i.ForeseeRevocation("admin")).access_keys == (bench.house.admin[0],)
     make(bench, "group", "operators")
-    assert bench.refusal(i.RevokePrincipal("operators", "group")).startswith(
-        "InvalidRequest: A group has no credentials"
-    )
+    for command in (i.RevokePrincipal("operators", "group"), i.ForeseeRevocation("operators", "group")):
+        assert bench.refusal(command).startswith("InvalidRequest: A group has no credentials")
 
 
 # --- one-time passwords ------------------------------------------------------------------------------------

@@ -111,6 +111,7 @@ _CLASSES: Final[Mapping[Class, tuple[str, ...]]] = {
         "keystead:DescribePrincipal",
         "keystead:DescribeProvider",
         "keystead:ExplainDecision",
+        "keystead:ForeseeRevocation",
         "keystead:ListAccessKeys",
         "keystead:ListAccounts",
         "keystead:ListGuardrails",

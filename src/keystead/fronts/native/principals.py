@@ -56,7 +56,6 @@ class _Revocation(msgspec.Struct, forbid_unknown_fields=True):
     name: Name
     kind: Name = USER
     disable: bool = False
-    dry_run: bool = False
 
 
 class _OfKind(Page, forbid_unknown_fields=True):
@@ -127,7 +126,6 @@ def _revoked(result: ri.Revoked) -> dict[str, object]:
         "sessions_from": result.principal.sessions_from,
         "access_keys": result.access_keys,
         "grants": result.grants,
-        "dry_run": result.dry_run,
     }
 
 
@@ -196,8 +194,7 @@ ROWS: Final[Mapping[str, Row]] = {
         _AccessKeyStatus, lambda t: i.SetAccessKeyStatus(t.access_key_id, t.enabled), done
     ),
     "DeleteAccessKey": Row(_AccessKeyId, lambda t: i.DeleteAccessKey(t.access_key_id), done),
-    "RevokePrincipal": Row(
-        _Revocation, lambda t: i.RevokePrincipal(t.name, t.kind, t.disable, t.dry_run), _revoked
-    ),
+    "ForeseeRevocation": Row(_Named, lambda t: i.ForeseeRevocation(t.name, t.kind), _revoked),
+    "RevokePrincipal": Row(_Revocation, lambda t: i.RevokePrincipal(t.name, t.kind, t.disable), _revoked),
     "DeletePrincipal": Row(_Named, lambda t: i.DeletePrincipal(t.name, t.kind), done),
 }

@@ -31,6 +31,7 @@ from keystead.core.principal import (
     ROLE,
     SERVICE_ACCOUNT,
     USER,
+    AccessKey,
     Principal,
     mfa_binding,
     policy_arn,
@@ -173,24 +174,24 @@ def revoke_principal(command: i.RevokePrincipal, desk: Desk) -> Revoked:
 
     The grants that it may only retire are others' permissions, and stay.
     """
-    desk.entry.dry_run = command.dry_run
     arn = allowed(desk, "keystead:RevokePrincipal", command.kind, command.name)
-    if command.kind == GROUP:
-        raise InvalidRequest("A group has no credentials: revoke its members, or disable the group.")
-    found = existing(desk, arn)
+    found, keys = _revocable(desk, arn)
     check_not_oneself(desk, arn, "revoke")
     check_boundary(desk, found)
-    keys = [key for key in desk.tx.access_keys(arn) if key.enabled]
-    ids = tuple(key.id for key in keys)
-    if command.dry_run:
-        return Revoked(found, ids, _count_grants(desk, arn), dry_run=True)
     revoked = replace(found, sessions_from=desk.now, enabled=found.enabled and not command.disable)
     with way_in_kept(desk):
         desk.tx.put_principal(revoked)
         for key in keys:
             desk.tx.put_access_key(replace(key, enabled=False))
         grants = _end_grants(desk, arn)
-    return Revoked(revoked, ids, grants, dry_run=False)
+    return Revoked(revoked, tuple(key.id for key in keys), grants)
+
+
+def foresee_revocation(command: i.ForeseeRevocation, desk: Desk) -> Revoked:
+    """What it would end to revoke a principal, the grants counted to a bound; nothing is changed."""
+    arn = allowed(desk, "keystead:ForeseeRevocation", command.kind, command.name)
+    found, keys = _revocable(desk, arn)
+    return Revoked(found, tuple(key.id for key in keys), len(desk.tx.grants_to(arn, AT_ONCE)))
 
 
 def enable_mfa(command: i.EnableMfa, desk: Desk) -> NewMfa:
@@ -365,9 +366,12 @@ def _end_grants(desk: Desk, arn: str) -> int:
     return ended
 
 
-def _count_grants(desk: Desk, arn: str) -> int:
-    """How many grants a principal has, counted to a bound."""
-    return len(desk.tx.grants_to(arn, AT_ONCE))
+def _revocable(desk: Desk, arn: str) -> tuple[Principal, list[AccessKey]]:
+    """A principal that can have credentials, and its enabled access keys."""
+    found = existing(desk, arn)
+    if found.kind == GROUP:
+        raise InvalidRequest("A group has no credentials: revoke its members, or disable the group.")
+    return found, [key for key in desk.tx.access_keys(arn) if key.enabled]
 
 
 ACTIONS: Final[Mapping[type[Command], Action]] = {
@@ -378,6 +382,7 @@ ACTIONS: Final[Mapping[type[Command], Action]] = {
     i.ListPrincipals: Action("keystead:ListPrincipals", Mode.READ, list_principals),
     i.DeletePrincipal: Action("keystead:DeletePrincipal", Mode.WRITE, delete_principal),
     i.RevokePrincipal: Action("keystead:RevokePrincipal", Mode.WRITE, revoke_principal),
+    i.ForeseeRevocation: Action("keystead:ForeseeRevocation", Mode.READ, foresee_revocation),
     i.EnableMfa: Action("keystead:EnableMfa", Mode.WRITE, enable_mfa),
     i.DisableMfa: Action("keystead:DisableMfa", Mode.WRITE, disable_mfa),
 }

@@ -69,12 +69,18 @@ class ListPrincipals(Command, frozen=True, gc=False):
 
 
 class RevokePrincipal(Command, frozen=True, gc=False):
-    """End every session, access key and grant of a principal; ``dry_run`` only counts them."""
+    """End every session, access key and grant of a principal, and disable it as well if that is said."""
 
     name: str
     kind: str = USER
     disable: bool = False
-    dry_run: bool = False
+
+
+class ForeseeRevocation(Command, frozen=True, gc=False):
+    """What it would end to revoke a principal."""
+
+    name: str
+    kind: str = USER
 
 
 class EnableMfa(Command, frozen=True, gc=False):

@@ -26,7 +26,6 @@ class Revoked(Result):
     principal: Principal  # as it is now
     access_keys: tuple[str, ...]  # that were enabled
     grants: int
-    dry_run: bool
 
 
 class NewMfa(Result):
