@@ -1,5 +1,6 @@
 """The list of commands, and what a failure looks like."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -98,3 +99,52 @@ def test_a_foreseen_failure_is_a_sentence_and_a_code(
     assert ended.code == code
     assert ended.out == ""
     assert len(ended.err.splitlines()) == 1
+
+
+# --- what is said before the command ------------------------------------------------------------------------
+
+
+@pytest.mark.e2e
+def test_a_dry_run_says_that_it_would_succeed_and_changes_nothing(
+    dev: Any, keystead: Callable[..., Any]
+) -> None:
+    """And fails as the command would."""
+    assert keystead("--dry-run", "principal", "create", "phantom", **dev.settings) == (
+        0,
+        "Dry run: CreatePrincipal would succeed. Nothing was changed.\n",
+        "",
+    )
+    assert "phantom" not in keystead("principal", "list", **dev.settings).out
+    assert keystead("principal", "create", "phantom", **dev.settings).code == 0
+    code, _, err = keystead("--dry-run", "principal", "create", "phantom", **dev.settings)
+    assert (code, err) == (1, "keystead: AlreadyExists: The user phantom already exists.\n")
+    assert keystead("--dry-run", "principal", "delete", "phantom", "--yes", **dev.settings).code == 0
+    assert keystead("principal", "delete", "phantom", "--yes", **dev.settings).code == 0
+
+
+@pytest.mark.e2e
+def test_a_policy_can_ask_for_a_change_ticket(dev: Any, keystead: Callable[..., Any]) -> None:
+    """What --ticket says is signed with the request and reaches the policy."""
+    statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    condition = {"StringLike": {"keystead:ChangeTicket": "CHG-*"}}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [{**statement, "Condition": condition}]})
+    made = json.loads(
+        keystead(
+            "principal", "create", "careful", "--policy", policy, "--access-key", "--json", **dev.settings
+        ).out
+    )
+    mine = {
+        **dev.settings,
+        "AWS_ACCESS_KEY_ID": made["access_key"]["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": made["access_key"]["secret_access_key"],
+    }
+    assert keystead("principal", "list", **mine).err.startswith("keystead: AccessDenied: ")
+    assert keystead("--ticket", "CHG-1234", "principal", "list", **mine).code == 0
+    assert keystead("principal", "delete", "careful", "--yes", **dev.settings).code == 0
+
+
+def test_what_asks_no_service_takes_no_dry_run(keystead: Callable[..., Any]) -> None:
+    """It would look as if it had been heeded."""
+    code, _, err = keystead("--dry-run", "version")
+    assert code == 2
+    assert "version asks no service: leave --dry-run and --ticket out." in err

@@ -51,6 +51,16 @@ COMMANDS: Final = {
 }
 
 
+LOCAL: Final = frozenset(
+    {"bench", "demo", "dev", "init", "inspect", "link", "migrate", "seal", "serve", "verify", "version"}
+)
+"""The commands that ask no running service."""
+
+
+class WouldSucceed(Exception):
+    """A dry run that went well; the text is the operation."""
+
+
 class Unreachable(Exception):
     """The service does not answer; the text says where it was looked for."""
 
@@ -77,11 +87,19 @@ class Lazy(click.Group):
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-def cli() -> None:
+@click.option("--dry-run", is_flag=True, help="Have the running service check everything and change nothing.")
+@click.option("--ticket", metavar="TEXT", help="The change that it is done for: policies can ask for one.")
+@click.pass_context
+def cli(context: click.Context, dry_run: bool, ticket: str | None) -> None:  # noqa: FBT001 - click hands options over by name
     """Keystead: customer-managed keys on your own ground.
 
-    Begin with `keystead dev`; `keystead COMMAND --help` has examples.
+    Begin with `keystead dev`; `keystead COMMAND --help` has examples. The options here are for commands that ask a
+    running service.
     """
+    if (dry_run or ticket) and context.invoked_subcommand in LOCAL:
+        raise click.UsageError(
+            f"{context.invoked_subcommand} asks no service: leave --dry-run and --ticket out."
+        )
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -94,6 +112,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except click.Abort:
         click.echo("stopped", err=True)
         sys.exit(FAILED)
+    except WouldSucceed as dry:
+        click.echo(f"Dry run: {dry} would succeed. Nothing was changed.")
+        sys.exit(0)
     except Unreachable as error:
         _fail(str(error), UNREACHABLE)
     except AuditDamaged as error:

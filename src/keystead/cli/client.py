@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from keystead.cli.app import Unreachable
-from keystead.core.errors import ConfigError, KeysteadError, Kind
+from keystead.cli.app import Unreachable, WouldSucceed
+from keystead.core.errors import ConfigError, DryRun, KeysteadError, Kind
 from keystead.crypto.secret import Secret
 
 DEFAULT_URL: Final = "http://127.0.0.1:8901"
@@ -32,6 +32,18 @@ class Refused(KeysteadError):
     def __init__(self, status: int, body: dict[str, Any]) -> None:
         super().__init__(str(body.get("detail") or f"the service answered {status}"))
         self.code = str(body.get("code", "Refused"))  # type: ignore[misc]  # the service's own code
+
+
+def _stated() -> dict[str, str]:
+    """The headers for what was said before the command: `keystead --dry-run --ticket TEXT COMMAND`."""
+    context = click.get_current_context(silent=True)
+    options = {} if context is None else context.find_root().params
+    headers = {}
+    if options.get("dry_run"):
+        headers["x-amz-meta-dry-run"] = "true"
+    if options.get("ticket"):
+        headers["x-amz-meta-change-ticket"] = options["ticket"]
+    return headers
 
 
 class Control:
@@ -64,26 +76,31 @@ class Control:
         from keystead.crypto.sigv4 import Credential, sign  # noqa: PLC0415 - only where it is used
 
         access_key_id, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+        token = os.environ.get("AWS_SESSION_TOKEN")
         if not access_key_id or not secret:
             raise ConfigError(
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set: set the admin's, as `keystead init` or "
                 "`keystead dev` printed them"
             )
         path, body = f"/v1/{operation}", json.dumps(arguments, separators=(",", ":")).encode()
-        headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/json", **_stated()}
         signed = sign(
             "POST",
             self._host,
             path,
             headers,
             body,
-            credentials=Credential(access_key_id, Secret(secret.encode())),
+            credentials=Credential(
+                access_key_id, Secret(secret.encode()), Secret(token.encode()) if token else None
+            ),
             region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
             service=SERVICE,
             now=time.time(),
         )
         status, answer = self._send("POST", path, {**headers, **signed, "host": self._host}, body)
         told = self.read(answer)
+        if told.get("code") == DryRun.code:
+            raise WouldSucceed(operation)
         if status != OK:
             raise Refused(status, told)
         return told

@@ -30,6 +30,7 @@ from keystead.core.context import digest
 from keystead.core.errors import (
     AuditUnavailable,
     DataDamaged,
+    DryRun,
     IncorrectKey,
     KeysteadError,
     Kind,
@@ -57,6 +58,7 @@ from keystead.core.spec import ENCRYPT_DECRYPT
 from keystead.service import granttoken
 from keystead.service.action import Action, Later, Mode
 from keystead.service.actions import ACTIONS
+from keystead.service.actions.crypt import WOULD_SUCCEED
 from keystead.service.caller import Caller
 from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
@@ -345,6 +347,8 @@ class Gate:
             if isinstance(result, Later):
                 answer.later = result
                 return
+            if answer.entry.dry_run:
+                raise DryRun(WOULD_SUCCEED)
             answer.result = result
             answer.entry.outcome = OK
         except NotLoaded:
@@ -398,6 +402,8 @@ class Gate:
                 desk = self._desk(caller, tx, entry, prepared, command)
                 answer.refs = desk.refs
                 answer.result = action.run(command, desk)
+                if entry.dry_run and action.mode is Mode.WRITE:  # the exception undoes all that was written
+                    raise DryRun(WOULD_SUCCEED)
             entry.outcome = OK
         except KeysteadError as error:
             answer.result = None  # a commit that failed takes the result with it
@@ -501,6 +507,7 @@ class Gate:
             account=identity.account,
             action=action,
             auth=caller.auth,
+            dry_run=caller.dry_run,
             epoch=self.working.epoch,
             principal=identity.arn,
             region=caller.region,

@@ -680,3 +680,20 @@ def test_plaintexts_come_back_from_the_largest_to_the_smallest(endpoint: Endpoin
         body = json.dumps({"KeyId": key, "Plaintext": b64encode(b"x" * size).decode()}).encode()
         status, told = endpoint.answer(endpoint.request("Encrypt", body))
         assert (status, json.loads(told)["__type"]) == (400, "ValidationException")
+
+
+@pytest.mark.parametrize(("value", "dry"), [("true", True), ("1", True), ("", True), ("false", False)])
+def test_a_dry_run_is_asked_for_by_a_signed_header(value: str, dry: bool) -> None:  # noqa: FBT001 - a row's value
+    """Any value but `false` counts: what is not understood must not change anything."""
+    endpoint = Endpoint()
+    asked = endpoint.read(endpoint.request("ListKeys", headers={"x-amz-meta-dry-run": value}))
+    assert asked.caller.dry_run is dry
+    assert not endpoint.read(endpoint.request("ListKeys")).caller.dry_run
+
+
+def test_what_a_client_says_of_itself_is_cut() -> None:
+    """It may end up in the values of conditions, so it has a bound."""
+    endpoint = Endpoint()
+    headers = {"user-agent": "x" * 300, "x-amz-meta-change-ticket": "CHG-1"}
+    caller = endpoint.read(endpoint.request("ListKeys", headers=headers)).caller
+    assert (caller.agent, caller.ticket) == ("x" * 256, "CHG-1")

@@ -28,7 +28,9 @@ from keystead.service.entry import Entry
 from keystead.service.workingset import HeldCredential
 
 PREFIX: Final = b"TrentService."
-TICKET: Final = b"x-amz-meta-change-ticket"  # begins with x-amz-, so that SigV4 wants it signed
+# They begin with x-amz-, so that SigV4 wants them signed.
+TICKET: Final = b"x-amz-meta-change-ticket"
+DRY_RUN: Final = b"x-amz-meta-dry-run"
 MAX_STATED: Final = 256
 CONTENT_TYPE: Final = b"Content-Type: application/x-amz-json-1.1\r\n"
 
@@ -94,10 +96,14 @@ class Json11:
         )
 
 
-def stated(headers: Mapping[bytes, bytes]) -> tuple[str, str]:
-    """What a client says of itself: its name, and the change ticket that it works on."""
+def stated(headers: Mapping[bytes, bytes]) -> tuple[str, str, bool]:
+    """What a client says of itself: its name, the change ticket that it works on, and whether this is a dry run.
+
+    Of a dry run's header any value counts but ``false``: who is not understood has changed nothing.
+    """
     agent, ticket = headers.get(b"user-agent", b""), headers.get(TICKET, b"")
-    return agent[:MAX_STATED].decode("latin-1"), ticket[:MAX_STATED].decode("latin-1")
+    dry_run = headers.get(DRY_RUN, b"false") != b"false"
+    return agent[:MAX_STATED].decode("latin-1"), ticket[:MAX_STATED].decode("latin-1"), dry_run
 
 
 def _trace(headers: Mapping[bytes, bytes]) -> str:

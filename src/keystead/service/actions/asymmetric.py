@@ -131,7 +131,7 @@ def get_public_key(command: c.GetPublicKey, visit: "Visit") -> PublicKey:
 
 def _use(command: Use, action: str, usage: str, visit: "Visit") -> "OpenKey":
     """The key, opened for that, and the algorithm checked and noted."""
-    visit.entry.dry_run = command.dry_run
+    visit.entry.dry_run |= command.dry_run
     key = visit.use(command.key, action, usage, tokens=command.tokens)
     key.check(command.algorithm)
     visit.entry.algorithm = command.algorithm

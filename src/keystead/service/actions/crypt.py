@@ -30,7 +30,7 @@ WOULD_SUCCEED = "The request would have succeeded, but the DryRun option is set.
 
 def encrypt(command: c.Encrypt, visit: "Visit") -> Encrypted | Later:
     """Seal a plaintext under the current version of a key."""
-    visit.entry.dry_run = command.dry_run
+    visit.entry.dry_run |= command.dry_run
     context = canonical(command.context)
     key = visit.use(command.key, "kms:Encrypt", context=command.context, tokens=command.tokens)
     key.check(command.algorithm)
@@ -46,7 +46,7 @@ def encrypt(command: c.Encrypt, visit: "Visit") -> Encrypted | Later:
 
 def decrypt(command: c.Decrypt, visit: "Visit") -> Decrypted | Later:
     """Open a ciphertext with the version that sealed it."""
-    visit.entry.dry_run = command.dry_run
+    visit.entry.dry_run |= command.dry_run
     context = canonical(command.context)
     if command.ciphertext is None:
         if command.key is None:
@@ -68,7 +68,7 @@ def decrypt(command: c.Decrypt, visit: "Visit") -> Decrypted | Later:
 
 def re_encrypt(command: c.ReEncrypt, visit: "Visit") -> ReEncrypted | Later:
     """Move a ciphertext under another key or context; the plaintext stays inside."""
-    visit.entry.dry_run = command.dry_run
+    visit.entry.dry_run |= command.dry_run
     source_context, context = canonical(command.source_context), canonical(command.context)
     if command.ciphertext is None:
         if command.source is None:
@@ -145,7 +145,7 @@ def _data_key(
     *,
     with_plaintext: bool,
 ) -> DataKey | Later:
-    visit.entry.dry_run = command.dry_run
+    visit.entry.dry_run |= command.dry_run
     context = canonical(command.context)
     key = visit.use(command.key, action, context=command.context, tokens=command.tokens)
     key.check(SYMMETRIC)
@@ -167,7 +167,7 @@ def _data_key_pair(
     *,
     with_plaintext: bool,
 ) -> Later:
-    visit.entry.dry_run = command.dry_run
+    visit.entry.dry_run |= command.dry_run
     context = canonical(command.context)
     key = visit.use(command.key, action, context=command.context, tokens=command.tokens)
     key.check(SYMMETRIC)

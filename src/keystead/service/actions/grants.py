@@ -40,7 +40,7 @@ AT_ONCE: Final = 1000
 
 def create_grant(command: c.CreateGrant, desk: Desk) -> Granted:
     """Give a principal permissions on a key; the same name with the same parameters gives the same grant."""
-    desk.entry.dry_run = command.dry_run
+    desk.entry.dry_run |= command.dry_run
     if command.key.is_alias:
         raise NotFound(f"Invalid keyId '{command.key.name}'")
     _check(command)
@@ -122,7 +122,7 @@ def list_retirable_grants(command: c.ListRetirableGrants, desk: Desk) -> GrantPa
 
 def revoke_grant(command: c.RevokeGrant, desk: Desk) -> Done:
     """End a grant, for the key's side; in force when it returns."""
-    desk.entry.dry_run = command.dry_run
+    desk.entry.dry_run |= command.dry_run
     desk.entry.subject = command.grant_id
     key = desk.key(command.key, Event.SET_POLICY, "kms:RevokeGrant")
     grant = desk.tx.grant(key.region, key.id, command.grant_id)
@@ -133,7 +133,7 @@ def revoke_grant(command: c.RevokeGrant, desk: Desk) -> Done:
 
 def retire_grant(command: c.RetireGrant, desk: Desk) -> Done:
     """End a grant, for the grantee's side: by its token, or by key and id."""
-    desk.entry.dry_run = command.dry_run
+    desk.entry.dry_run |= command.dry_run
     if command.token and command.key is None and not command.grant_id:
         named = desk.grant_named(command.token)
         key = desk.tx.key(named.region, named.key_id)
