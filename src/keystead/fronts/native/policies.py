@@ -36,7 +36,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "DescribePolicy": Row(
         _Named,
         lambda t: i.DescribePolicy(t.name),
-        lambda policy: {**_policy(policy), "attached_to": policy.attached_to},
+        lambda policy: {**_policy(policy), "attached_to": list(policy.attached_to)},
     ),
     "ListPolicies": Row(
         Page,

@@ -80,8 +80,8 @@ def principal_members(principal: Principal) -> dict[str, object]:
         "created": principal.created,
         "enabled": principal.enabled,
         "policy": principal.policy,
-        "attached": principal.attached,
-        "groups": principal.groups,
+        "attached": list(principal.attached),
+        "groups": list(principal.groups),
         "boundary": principal.boundary,
         "tags": dict(principal.tags),
         "trust": principal.trust,
@@ -116,7 +116,7 @@ def _principal_page(page: ri.PrincipalPage) -> dict[str, object]:
 
 
 def _described(result: ri.PrincipalDescription) -> dict[str, object]:
-    return {**principal_members(result.principal), "members": result.members}
+    return {**principal_members(result.principal), "members": list(result.members)}
 
 
 def _revoked(result: ri.Revoked) -> dict[str, object]:
@@ -124,7 +124,7 @@ def _revoked(result: ri.Revoked) -> dict[str, object]:
         "principal": result.principal.arn,
         "enabled": result.principal.enabled,
         "sessions_from": result.principal.sessions_from,
-        "access_keys": result.access_keys,
+        "access_keys": list(result.access_keys),
         "grants": result.grants,
     }
 
