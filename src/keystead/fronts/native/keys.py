@@ -16,7 +16,7 @@ from keystead.fronts.native.row import Id, Row, done
 from keystead.service.commands import kms as c
 from keystead.service.results import kms as r
 
-Region = Annotated[str, msgspec.Meta(pattern="^([a-z][a-z0-9-]{0,31})?$")]
+Region = Annotated[str, msgspec.Meta(pattern=r"\A([a-z][a-z0-9-]{0,31})?\Z")]
 KeyId = Annotated[str, msgspec.Meta(max_length=2048)]
 AliasName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Description = Annotated[str, msgspec.Meta(max_length=8192)]
