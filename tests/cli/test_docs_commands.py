@@ -16,6 +16,7 @@ PAGES = (
     "docs/guides/bring-your-own-key.md",
     "docs/guides/external-key-store.md",
     "docs/guides/multi-region.md",
+    "docs/guides/sts.md",
 )
 BLOCK = re.compile(r"^<!-- tested -->\n```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -1,6 +1,11 @@
 """Tokens carry whole sessions, to nobody else and from nobody else."""
 
+import json
+import re
+import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import asdict, fields
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,6 +13,8 @@ from hypothesis import strategies as st
 
 from keystead.core.errors import PolicyTooLarge
 from keystead.core.principal import Session
+from keystead.crypto.aead import XAES256GCM
+from keystead.crypto.kdf import hkdf_sha256
 from keystead.crypto.random import system_random
 from keystead.service.sessiontoken import MAX_BYTES, MAX_CHARACTERS, SessionTokens
 
@@ -104,3 +111,20 @@ def test_a_session_that_does_not_fit(policy: str) -> None:
     )
     with pytest.raises(PolicyTooLarge, match="too large together"):
         SessionTokens(KEY).make(session, SECRET, system_random)
+
+
+def test_the_page_of_the_format_is_true(checkout: Path) -> None:
+    """It has every member of a session in its order, and a token can be read by what it says."""
+    page = (checkout / "docs" / "formats" / "session-token.md").read_text()
+    cells = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page, flags=re.MULTILINE)
+    named = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+    assert named == [field.name for field in fields(Session)]
+    assert all(f"{limit:,}" in page for limit in (MAX_BYTES, MAX_CHARACTERS))
+
+    (purpose,) = re.findall(r'^purpose = "(.+)"$', page, flags=re.MULTILINE)
+    raw = urlsafe_b64decode(SessionTokens(KEY).make(PLAIN, SECRET, system_random))
+    assert raw[0] == 1
+    aead = XAES256GCM(hkdf_sha256(KEY, purpose.encode(), 32))
+    plain = aead.open(raw[1:25], raw[25:], purpose.encode())
+    assert plain[:40] == SECRET
+    assert json.loads(zlib.decompress(plain[40:])) == json.loads(json.dumps(asdict(PLAIN)))
