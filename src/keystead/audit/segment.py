@@ -186,13 +186,19 @@ def replay(disk: Disk, directory: Path, size: int) -> Replay:
     return Replay(batches, end, torn, torn_file if torn else "", names, unused, sequence)
 
 
-def identity_of(file: File) -> bytes:
-    """The identity of an open segment in its present life; empty for what is no segment."""
+def life_of(file: File) -> tuple[int, bytes]:
+    """The sequence and the identity of an open segment in its present life; of what is no segment, 0 and nothing."""
     head = file.read(HEADER_BYTES, 0)
     body = head[: _HEADER.size]
     if len(head) < HEADER_BYTES or _check(body) != head[_HEADER.size :]:
-        return b""
-    return bytes(_HEADER.unpack(body)[2])
+        return 0, b""
+    _, sequence, identity, _ = _HEADER.unpack(body)
+    return sequence, identity
+
+
+def identity_of(file: File) -> bytes:
+    """The identity of an open segment in its present life; empty for what is no segment."""
+    return life_of(file)[1]
 
 
 def batches_from(file: File, identity: bytes, offset: int, name: str) -> Iterator[Batch]:
@@ -215,7 +221,7 @@ def batches_from(file: File, identity: bytes, offset: int, name: str) -> Iterato
         if batch is None:
             return
         yield batch
-        place += _span(len(batch.records))
+        place += span(len(batch.records))
 
 
 def file_name(sequence: int) -> str:
@@ -290,7 +296,7 @@ def _batches(identity: bytes, data: bytes, file: str) -> tuple[list[Batch], int]
             problem = f"a batch of record {batch.first} stands where {found[-1].end} should"
             raise Damaged(found[-1].end, file, problem)
         found.append(batch)
-        offset += _span(len(batch.records))
+        offset += span(len(batch.records))
     return found, offset
 
 
@@ -309,10 +315,10 @@ def _remains(identity: bytes, data: bytes, offset: int, *, blank: bool) -> int:
     """How many bytes of an unfinished batch are there to be seen."""
     head = data[offset : offset + _BATCH.size]
     if head[:_MARK_BYTES] == identity[:_MARK_BYTES] and len(head) == _BATCH.size:
-        return min(_span(_BATCH.unpack(head)[3]), len(data) - offset)
+        return min(span(_BATCH.unpack(head)[3]), len(data) - offset)
     return len(data[offset:].rstrip(b"\0")) if blank else 0
 
 
-def _span(length: int) -> int:
+def span(length: int) -> int:
     """How many bytes a batch with so many bytes of records takes."""
     return BATCH_HEADER_BYTES + length + -length % ALIGNMENT
