@@ -1,5 +1,5 @@
 # What people declare with Terraform's AWS provider, by every resource and data source that it has for KMS
-# and that needs nothing but KMS.
+# and that needs nothing but KMS and STS, which tells it whose account it is in.
 
 terraform {
   required_providers {
@@ -11,22 +11,24 @@ variable "endpoint" { type = string }
 variable "grantee" { type = string }
 
 provider "aws" {
-  region                      = "eu-central-1"
-  skip_credentials_validation = true
-  skip_metadata_api_check     = true
-  skip_region_validation      = true
-  skip_requesting_account_id  = true
-  endpoints { kms = var.endpoint }
+  region                  = "eu-central-1"
+  skip_metadata_api_check = true
+  skip_region_validation  = true
+  endpoints {
+    kms = var.endpoint
+    sts = var.endpoint
+  }
 }
 
 provider "aws" {
-  alias                       = "west"
-  region                      = "eu-west-1"
-  skip_credentials_validation = true
-  skip_metadata_api_check     = true
-  skip_region_validation      = true
-  skip_requesting_account_id  = true
-  endpoints { kms = var.endpoint }
+  alias                   = "west"
+  region                  = "eu-west-1"
+  skip_metadata_api_check = true
+  skip_region_validation  = true
+  endpoints {
+    kms = var.endpoint
+    sts = var.endpoint
+  }
 }
 
 resource "aws_kms_key" "app" {
