@@ -22,7 +22,16 @@ from keystead.fronts.aws.operations import ROWS
 from keystead.fronts.front import Asked, Inquiry
 from keystead.observe.metrics import Cell, Outcome, Reason, Slots, State
 from keystead.server import http
-from keystead.server.worker import MOST_LOADING, MOST_TRIES, MOST_WAITING, TEND_SECONDS, UNKNOWN, Worker
+from keystead.server.worker import (
+    MOST_ABROAD,
+    MOST_LOADING,
+    MOST_QUEUED,
+    MOST_TRIES,
+    MOST_WAITING,
+    TEND_SECONDS,
+    UNKNOWN,
+    Worker,
+)
 from keystead.service.action import Action, Mode
 from keystead.service.actions import ACTIONS
 from keystead.service.commands import Command
@@ -124,6 +133,7 @@ class Bench:
         self.pool = SteppedPool()
         self.slow_pool = SteppedPool()
         self.faults: list[BaseException] = []
+        self.faulty: list[str] = []  # the requests that met them
         chosen = front(
             credentials=Credentials(self.gate, self.house.clock), clock=self.house.clock, regions=()
         )
@@ -135,11 +145,15 @@ class Bench:
             random=self.house.random,
             slots=self.slots,
             slot=0,
-            on_fault=self.faults.append,
+            on_fault=self._fault,
         )
         self._numbers = 0
 
     # What clients do.
+
+    def _fault(self, fault: BaseException, request: str) -> None:
+        self.faults.append(fault)
+        self.faulty.append(request)
 
     def exchange(self, operation: str, who: tuple[str, str] | None = None, **members: Any) -> FakeExchange:
         """A signed request that has not been handed to the worker yet."""
@@ -884,6 +898,37 @@ async def test_what_waits_for_others_keeps_nobody_from_the_store(monkeypatch: py
 
 
 @on_loop
+async def test_what_waits_for_others_is_done_a_few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may ask for it, so it never has all threads, nor all places; what is too much is told to wait."""
+    bench = Bench()
+    await bench.ask("ListKeys")
+    monkeypatch.setitem(ACTIONS, c.ListKeys, replace(ACTIONS[c.ListKeys], mode=Mode.SLOW))
+    exchanges = [bench.send("ListKeys") for _ in range(MOST_ABROAD + MOST_QUEUED + 1)]
+    assert len(bench.slow_pool.jobs) == MOST_ABROAD
+    await turn()
+    assert [each.error for each in exchanges if each.status] == ["ThrottlingException"]
+    bench.slow_pool.run()
+    await turn()
+    assert len(bench.slow_pool.jobs) == MOST_ABROAD
+    await bench.until(*exchanges)
+    assert [each.status for each in exchanges] == [200] * (MOST_ABROAD + MOST_QUEUED) + [400]
+
+
+@on_loop
+async def test_a_worker_that_ends_begins_nothing_that_waits_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What has been begun is answered, what waits for its turn is not begun any more."""
+    bench = Bench()
+    await bench.ask("ListKeys")
+    monkeypatch.setitem(ACTIONS, c.ListKeys, replace(ACTIONS[c.ListKeys], mode=Mode.SLOW))
+    exchanges = [bench.send("ListKeys") for _ in range(MOST_ABROAD + 1)]
+    bench.worker.close()
+    assert [each.status for each in exchanges] == [200] + [0] * MOST_ABROAD
+    assert bench.slow_pool.jobs == []
+
+
+@on_loop
 async def test_a_bug_in_writing_an_answer_is_a_silent_500() -> None:
     """A result that cannot be written is answered all the same, and reported."""
     bench = Bench(front=BrokenAnswers)
@@ -904,6 +949,7 @@ async def test_a_bug_in_reading_a_request_is_a_silent_500() -> None:
     (record,) = exchange.records
     assert (record.outcome, record.action) == ("Internal", "kms:GenerateRandom")
     assert [type(fault) for fault in bench.faults] == [ValueError]
+    assert bench.faulty == [record.request]
 
 
 @on_loop

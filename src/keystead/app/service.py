@@ -205,13 +205,13 @@ def _work(
         closing.extend([worker.close, post.close])
         limits = Limits(body_bytes=config.limits.body_bytes, connections=config.limits.connections)
         context = None if certificates is None else certificates.context
-        listener = Listener(worker, limits, context, now=installation.clock.now, on_fault=fault)
+        listener = Listener(worker, limits, context, now=installation.clock.now, on_fault=partial(fault, request=""))
         listeners.append(listener)
         return listener
 
-    def fault(error: BaseException) -> None:
+    def fault(error: BaseException, request: str) -> None:
         cells[Cell.FAULTS] += 1
-        log.fault("a request met a bug", error)
+        log.fault("a request met a bug", error, request=request)
 
     def beat() -> None:
         slots.beat(slot)

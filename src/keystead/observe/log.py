@@ -45,6 +45,7 @@ FIELDS: Final = frozenset(
         "process",
         "reason",
         "refused",
+        "request",
         "requests",
         "seconds",
         "signal",
@@ -55,7 +56,7 @@ FIELDS: Final = frozenset(
         "workers",
     )
 )
-"""The fields that may be written. None of them is ever filled from a request."""
+"""The fields that may be written. None is ever filled from a request; ``request`` is the id that it was given."""
 
 Value = str | int | float | bool | None
 
@@ -85,20 +86,20 @@ class Log:
         """Say that something went wrong and somebody must act."""
         self._write(Level.ERROR, message, fields)
 
-    def fault(self, message: str, fault: BaseException) -> None:
-        """Report a bug: what kind of exception and where, never its text, which may hold a secret."""
+    def fault(self, message: str, fault: BaseException, *, request: str = "") -> None:
+        """Report a bug: what kind of exception and where, never its text, which may hold a secret.
+
+        ``request`` is the id of the request that met it, under which the audit has the rest.
+        """
         place = fault.__traceback__
         while place is not None and place.tb_next is not None:
             place = place.tb_next
-        self._write(
-            Level.ERROR,
-            message,
-            {
-                "error": type(fault).__qualname__,
-                "file": None if place is None else place.tb_frame.f_code.co_filename,
-                "line": None if place is None else place.tb_lineno,
-            },
-        )
+        fields: dict[str, Value] = {
+            "error": type(fault).__qualname__,
+            "file": None if place is None else place.tb_frame.f_code.co_filename,
+            "line": None if place is None else place.tb_lineno,
+        }
+        self._write(Level.ERROR, message, {**fields, "request": request} if request else fields)
 
     def _write(self, level: Level, message: str, fields: dict[str, Value]) -> None:
         time = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")

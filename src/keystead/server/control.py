@@ -103,14 +103,14 @@ class Office:
         except KeysteadError as error:
             return self._refused(posted, request, error)
         except Exception as fault:  # noqa: BLE001 - a bug must be answered, and its text stays here
-            return self._refused(posted, request, self._fault(fault))
+            return self._refused(posted, request, self._fault(fault, request))
         try:
             answer = self._gate.ask(asked.caller, asked.command)
             body = asked.write(answer.outcome())
         except KeysteadError as error:
             return self._failed(asked.operation, request, error)
         except Exception as fault:  # noqa: BLE001 - as above
-            return self._failed(asked.operation, request, self._fault(fault))
+            return self._failed(asked.operation, request, self._fault(fault, request))
         self._cells[self._slots.request_cell(asked.operation)] += 1
         return 200, body, self._front.head(request, body)
 
@@ -156,10 +156,10 @@ class Office:
     def _request(self) -> str:
         return f"ctl-{self._random(12).hex()}"
 
-    def _fault(self, fault: BaseException) -> InternalError:
+    def _fault(self, fault: BaseException, request: str) -> InternalError:
         """Tell the operator of a bug; its text stays here."""
         self._cells[Cell.FAULTS] += 1
-        self._log.fault("a request met a bug", fault)
+        self._log.fault("a request met a bug", fault, request=request)
         return InternalError(type(fault).__name__)
 
     def _refused(self, posted: Posted, request: str, error: KeysteadError) -> Reply:
@@ -171,7 +171,7 @@ class Office:
 
     def _failed(self, operation: str, request: str, error: KeysteadError) -> Reply:
         if isinstance(error, InternalError) and error.__cause__ is not None:  # a bug in an action
-            self._fault(error.__cause__)
+            self._fault(error.__cause__, request)
             error.__cause__ = None
         outcome = Outcome.INTERNAL if isinstance(error, InternalError) else OUTCOME_OF[error.kind]
         self._cells[self._slots.request_cell(operation) + outcome] += 1

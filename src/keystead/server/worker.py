@@ -49,6 +49,10 @@ TEND_SECONDS: Final = 0.25
 MOST_TRIES: Final = 32
 MOST_LOADING: Final = 1024  # different things that are being loaded, per worker
 MOST_WAITING: Final = 256  # requests in the pool or on their way to it, per worker
+# What waits for somebody else's server may be asked by anybody, so it never has all threads of the slow pool, nor all
+# places of those who wait.
+MOST_ABROAD: Final = 4  # at once, per worker
+MOST_QUEUED: Final = 64  # that wait to be among them
 
 
 class Waiting:
@@ -79,7 +83,8 @@ class Worker:
 
     Made and used on the loop's own thread. The pools are the worker's from now on: one for what asks the store, one for
     slow cryptography and what waits for somebody else's server. ``choose`` tells which front's protocol a request is
-    in. ``on_fault`` hears of bugs.
+    in. ``on_fault`` hears of bugs, each with the id of the request
+    that met it, if it was one.
     """
 
     def __init__(
@@ -92,7 +97,7 @@ class Worker:
         random: Random,
         slots: Slots,
         slot: int,
-        on_fault: Callable[[BaseException], None],
+        on_fault: Callable[[BaseException, str], None],
     ) -> None:
         self._gate = gate
         self._choose = choose
@@ -106,6 +111,8 @@ class Worker:
         self._waiting: list[Waiting] = []
         self._loading: dict[Wanted, list[tuple[Exchange, int]]] = {}
         self._pooled = 0
+        self._abroad = 0
+        self._queued: deque[Callable[[], None]] = deque()
         self._arrived: deque[Callable[[], None]] = deque()  # what the pool's threads have for the loop's
         self._blind = False  # the store could not be asked what has changed
         self._closing = False
@@ -167,6 +174,8 @@ class Worker:
                 raise ShuttingDown(STOPPING)
             elif self._pooled >= MOST_WAITING:
                 raise Throttled("Too many requests are waiting for the store: try again later.")
+            elif mode is Mode.SLOW and len(self._queued) >= MOST_QUEUED:
+                raise Throttled("Too many requests are waiting for others' servers: try again later.")
             elif mode is Mode.WRITE:
                 answer = gate.intend(asked.caller, asked.command)
                 self._pooled += 1
@@ -181,7 +190,7 @@ class Worker:
         except KeysteadError as error:
             self._refused(exchange, self._choose(exchange).describe(exchange, request), error, tries)
         except Exception as error:  # noqa: BLE001 - a bug must be answered, and must not stop the worker
-            self._on_fault(error)
+            self._on_fault(error, request)
             internal = InternalError(type(error).__name__)
             self._refused(exchange, self._choose(exchange).describe(exchange, request), internal, tries)
 
@@ -222,7 +231,7 @@ class Worker:
             # done, or announced, rests on nothing.
             blind, withheld = error, {one.answer for one in waiting if one.answer.refs}
         except Exception as fault:  # noqa: BLE001 - a bug must be answered; nothing else may leave
-            self._on_fault(fault)
+            self._on_fault(fault, "")
             self._fail(waiting, InternalError(type(fault).__name__))
             return
         self._cells[Cell.AUDIT_COMMITS] += 1
@@ -242,7 +251,7 @@ class Worker:
                 else:
                     self._reply(one)
             except Exception as fault:  # noqa: BLE001 - a bug costs one request, not its neighbours
-                self._on_fault(fault)
+                self._on_fault(fault, one.request)
                 with contextlib.suppress(RuntimeError):  # it was answered already
                     one.exchange.reply(500, b"")
 
@@ -263,7 +272,7 @@ class Worker:
     def _reply(self, one: Waiting) -> None:
         error, asked = one.answer.error, one.asked
         if isinstance(error, InternalError) and error.__cause__ is not None:  # a bug in an action
-            self._on_fault(error.__cause__)
+            self._on_fault(error.__cause__, one.request)
             error.__cause__ = None
         if error is not None or asked is None:
             self._reply_error(one.exchange, one.request, error or InternalError("no answer"), asked)
@@ -271,7 +280,7 @@ class Worker:
         try:
             body = asked.write(one.answer.outcome())
         except Exception as fault:  # noqa: BLE001 - a bug must be answered
-            self._on_fault(fault)
+            self._on_fault(fault, one.request)
             self._reply_error(one.exchange, one.request, InternalError(type(fault).__name__), asked)
             return
         self._cells[self._operations[asked.operation]] += 1
@@ -331,11 +340,16 @@ class Worker:
     # What needs the store.
 
     def _perform(self, exchange: Exchange, request: str, asked: Asked, tries: int) -> None:
+        slow = self._gate.action(asked.command).mode is Mode.SLOW
+
         def work() -> None:
             self._deliver(partial(done, self._gate.perform(asked.caller, asked.command)))
 
         def done(answer: Answer) -> None:
             self._pooled -= 1
+            if slow:
+                self._abroad -= 1
+                self._send()
             try:
                 self._gate.record(answer)
             except KeysteadError as error:
@@ -343,8 +357,17 @@ class Worker:
             else:
                 self._wait(Waiting(exchange, request, asked, answer, intent=False, tries=tries))
 
-        slow = self._gate.action(asked.command).mode is Mode.SLOW
-        (self._slow_pool if slow else self._pool).submit(work)
+        if slow:
+            self._queued.append(work)
+            self._send()
+        else:
+            self._pool.submit(work)
+
+    def _send(self) -> None:
+        """Have those done who wait for somebody else's server, a few at once."""
+        while self._queued and self._abroad < MOST_ABROAD and not self._closing:
+            self._abroad += 1
+            self._slow_pool.submit(self._queued.popleft())
 
     def _load(self, wanted: Wanted, exchange: Exchange, tries: int) -> None:
         """Fill the working set on another thread, then ask again. One load serves all who wait for it."""
@@ -370,7 +393,7 @@ class Worker:
             except KeysteadError as error:
                 loaded = error
             except Exception as error:  # noqa: BLE001 - a bug must be answered
-                self._on_fault(error)
+                self._on_fault(error, "")
                 loaded = InternalError(type(error).__name__)
             self._deliver(partial(done, loaded))
 
@@ -407,7 +430,7 @@ class Worker:
         except KeysteadError:
             self._blind = True
         except Exception as error:  # noqa: BLE001 - housekeeping must go on
-            self._on_fault(error)
+            self._on_fault(error, "")
         self._declare()
         self._tending = self._loop.call_later(TEND_SECONDS, self._tend)
 

@@ -82,6 +82,7 @@ class Caller(msgspec.Struct):
     secure: bool = False  # whether it came over TLS that ends here
     agent: str = ""  # what the client calls itself
     ticket: str = ""  # the change that it is asked for
+    client_request: str = ""  # what the client calls its request
     dry_run: bool = False  # whether all is to be done but for its effect
 
 

@@ -53,6 +53,7 @@ class Entry(msgspec.Struct, omit_defaults=True, gc=False):
     algorithm: str = ""  # of a use, where the key has more than one
     auth: str = ""
     ciphertext: str = ""  # SHA-256 of the ciphertext blob given out or taken in, hex
+    client_request: str = ""  # the client's own id for the request
     context: str = ""  # SHA-256 of the canonical encryption context, hex
     decided_by: str = ""  # key-policy, identity-policy, grant, none
     decision: str = ""  # Allow, Deny

@@ -507,6 +507,7 @@ class Gate:
             account=identity.account,
             action=action,
             auth=caller.auth,
+            client_request=caller.client_request,
             dry_run=caller.dry_run,
             epoch=self.working.epoch,
             principal=identity.arn,

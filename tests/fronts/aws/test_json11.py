@@ -683,7 +683,7 @@ def test_plaintexts_come_back_from_the_largest_to_the_smallest(endpoint: Endpoin
 
 
 @pytest.mark.parametrize(("value", "dry"), [("true", True), ("1", True), ("", True), ("false", False)])
-def test_a_dry_run_is_asked_for_by_a_signed_header(value: str, dry: bool) -> None:  # noqa: FBT001 - a row's value
+def test_a_dry_run_is_asked_for_by_a_signed_header(value: str, dry: bool) -> None:
     """Any value but `false` counts: what is not understood must not change anything."""
     endpoint = Endpoint()
     asked = endpoint.read(endpoint.request("ListKeys", headers={"x-amz-meta-dry-run": value}))
@@ -697,3 +697,13 @@ def test_what_a_client_says_of_itself_is_cut() -> None:
     headers = {"user-agent": "x" * 300, "x-amz-meta-change-ticket": "CHG-1"}
     caller = endpoint.read(endpoint.request("ListKeys", headers=headers)).caller
     assert (caller.agent, caller.ticket) == ("x" * 256, "CHG-1")
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"), [("7f3a/build-12", "7f3a/build-12"), ("a b", ""), ("x" * 129, ""), ("", "")]
+)
+def test_the_clients_own_request_id_is_recorded(endpoint: Endpoint, value: str, kept: str) -> None:
+    """Of a request that is refused as well; what is not in a form to be kept is left out."""
+    request = endpoint.request("ListKeys", headers={"x-request-id": value})
+    assert endpoint.read(request).caller.client_request == kept
+    assert endpoint.front.describe(request, "r").client_request == kept

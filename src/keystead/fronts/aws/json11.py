@@ -10,7 +10,6 @@ would be valid. One row of `keystead.fronts.aws.operations.ROWS` per operation s
 how its result becomes an answer.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 from zlib import crc32
@@ -65,7 +64,7 @@ class Json11:
             verified.access_key,
             "sigv4",
             inquiry.peer,
-            _trace(headers),
+            names.trace(headers),
             inquiry.secure,
             *stated(headers),
         )
@@ -79,8 +78,9 @@ class Json11:
             access_key=names.claimed_access_key(inquiry.headers.get(b"authorization", b"")),
             action="" if operation is None else f"kms:{operation.name}",
             request=request,
+            client_request=names.client_request(inquiry.headers),
             source=inquiry.peer,
-            trace=_trace(inquiry.headers),
+            trace=names.trace(inquiry.headers),
         )
 
     def write_error(self, error: KeysteadError, request: str) -> tuple[int, bytes]:  # noqa: ARG002 - it is in the head
@@ -96,28 +96,19 @@ class Json11:
         )
 
 
-def stated(headers: Mapping[bytes, bytes]) -> tuple[str, str, bool]:
-    """What a client says of itself: its name, the change ticket that it works on, and whether this is a dry run.
+def stated(headers: Mapping[bytes, bytes]) -> tuple[str, str, str, bool]:
+    """What a client says: its name, the change ticket that it works on, its id for the request, if it is a dry run.
 
     Of a dry run's header any value counts but ``false``: who is not understood has changed nothing.
     """
     agent, ticket = headers.get(b"user-agent", b""), headers.get(TICKET, b"")
     dry_run = headers.get(DRY_RUN, b"false") != b"false"
-    return agent[:MAX_STATED].decode("latin-1"), ticket[:MAX_STATED].decode("latin-1"), dry_run
-
-
-def _trace(headers: Mapping[bytes, bytes]) -> str:
-    """The trace id of a W3C ``traceparent`` header, or nothing if that is not in the form it must have."""
-    value = headers.get(b"traceparent")
-    match = None if value is None else _traceparent(value)
-    return "" if match is None else match[1].decode()
-
-
-# W3C Trace Context 3.2: version, trace id, parent id, flags. Version ff and ids of zeros are not valid, and
-# only a later version than 00 may go on.
-_traceparent: Final = re.compile(
-    rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
-).fullmatch
+    return (
+        agent[:MAX_STATED].decode("latin-1"),
+        ticket[:MAX_STATED].decode("latin-1"),
+        names.client_request(headers),
+        dry_run,
+    )
 
 
 _TARGETS: Final[Mapping[bytes, Any]] = {

@@ -12,6 +12,7 @@ account are right, is for the gate, which knows the caller.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -86,6 +87,29 @@ def principal_name(arn: str) -> PrincipalName:
     if assumed:
         return PrincipalName(assumed, its_account, role, session=session)
     return PrincipalName(kind, account, name, path)
+
+
+def trace(headers: Mapping[bytes, bytes]) -> str:
+    """The trace id of a W3C ``traceparent`` header, or nothing if that is not in the form it must have."""
+    value = headers.get(b"traceparent")
+    match = None if value is None else _traceparent(value)
+    return "" if match is None else match[1].decode()
+
+
+# W3C Trace Context 3.2: version, trace id, parent id, flags. Version ff and ids of zeros are not valid, and
+# only a later version than 00 may go on.
+_traceparent: Final = re.compile(
+    rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+).fullmatch
+
+
+_client_request: Final = re.compile(rb"[\x21-\x7e]{1,128}").fullmatch
+
+
+def client_request(headers: Mapping[bytes, bytes]) -> str:
+    """The client's own id for its request, in ``X-Request-Id``; empty if there is none, or not in a form to keep."""
+    value = headers.get(b"x-request-id")
+    return value.decode() if value is not None and _client_request(value) else ""
 
 
 def claimed_access_key(authorization: bytes) -> str:

@@ -134,7 +134,7 @@ class Native:
             verified.access_key,
             "sigv4",
             inquiry.peer,
-            "",
+            names.trace(inquiry.headers),
             inquiry.secure,
             *stated(inquiry.headers),
         )
@@ -155,8 +155,10 @@ class Native:
         return Entry(
             access_key=names.claimed_access_key(inquiry.headers.get(b"authorization", b"")),
             action=_action(name),
+            client_request=names.client_request(inquiry.headers),
             request=request,
             source=inquiry.peer,
+            trace=names.trace(inquiry.headers),
         )
 
     def write_error(self, error: KeysteadError, request: str) -> tuple[int, bytes]:

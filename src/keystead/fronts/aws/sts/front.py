@@ -67,8 +67,10 @@ class Sts:
         return Entry(
             access_key=names.claimed_access_key(inquiry.headers.get(b"authorization", b"")),
             action=f"sts:{name}" if name in ROWS else "",
+            client_request=names.client_request(inquiry.headers),
             request=request,
             source=inquiry.peer,
+            trace=names.trace(inquiry.headers),
         )
 
     def write_error(self, error: KeysteadError, request: str) -> tuple[int, bytes]:
@@ -89,7 +91,7 @@ class Sts:
             verified.access_key,
             "sigv4",
             inquiry.peer,
-            "",
+            names.trace(inquiry.headers),
             inquiry.secure,
             *stated(inquiry.headers),
         )
@@ -103,7 +105,7 @@ class Sts:
             "",
             ANONYMOUS,
             inquiry.peer,
-            "",
+            names.trace(inquiry.headers),
             inquiry.secure,
             *stated(inquiry.headers),
         )
