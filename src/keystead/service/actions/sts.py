@@ -11,6 +11,7 @@ Whom an identity provider vouches for has no policies of its own. What asks is t
 names it as ``Federated`` lets it in, on the terms that the statement sets for the token's claims.
 """
 
+import re
 from base64 import b32encode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -364,10 +365,15 @@ def _named(provider: Provider, claims: Mapping[str, Value]) -> dict[str, Value]:
 
 def _claimed_source(claims: Mapping[str, Value]) -> str:
     """The source identity that the issuer has put into the token, if it has."""
-    claimed = claims.get(SOURCE_CLAIM, "")
-    if not isinstance(claimed, str) or claimed.startswith(RESERVED) or len(claimed) > 64:  # noqa: PLR2004 - AWS STS, "SourceIdentity"
+    claimed = claims.get(SOURCE_CLAIM)
+    if claimed is None:
+        return ""
+    if not isinstance(claimed, str) or _SOURCE.fullmatch(claimed) is None or claimed.startswith(RESERVED):
         raise InvalidIdentityToken(f"The token's claim {SOURCE_CLAIM} is not a source identity.")
     return claimed
+
+
+_SOURCE: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)  # AWS STS, "SourceIdentity"
 
 
 # --- sessions of one's own -------------------------------------------------------------------------------
