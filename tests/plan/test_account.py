@@ -384,6 +384,35 @@ def test_what_cannot_be_done_is_refused_before_anything_is(api: Any) -> None:
     assert drift(look(api, [REGION]), record(api)).drifted[0].thing == f"key/{REGION}/c"
 
 
+def test_a_key_that_was_made_and_not_named_is_found_again(api: Any) -> None:
+    """The apply stopped between the two: the next one names that key, and no other one like it."""
+    api("CreateKey", description="d")
+    api.bench.house.clock.time += 10
+    state = declare([{"kind": "key", "name": "k", "description": "d", "enabled": False}])
+
+    def cut(operation: str, **arguments: Any) -> Raw:
+        if operation == "CreateAlias":
+            raise ConnectionError("cut")
+        answer: Raw = api(operation, **arguments)
+        return answer
+
+    with pytest.raises(Stopped):
+        carry(planned(api, state), cut, lambda _step, _request: None)
+    (step,) = planned(api, state).steps
+    assert [request.operation for request in step.requests] == ["CreateAlias", "DisableKey"]
+    assert step.diff[1:4] == ["+{", '+  "description": "d",', '+  "enabled": false,']
+    applied(api, state)
+    (named,) = [key for key in api("ListKeyStates")["keys"] if key["aliases"]]
+    assert (named["created"], named["state"], len(all_keys(api))) == (1_000_010.0, "Disabled", 2)
+
+
+def test_rotation_is_switched_on_and_off(api: Any) -> None:
+    """As the key is declared from one time to the next."""
+    for days in (100, 200, None):
+        applied(api, declare([{"kind": "key", "name": "k", "rotation_days": days}]))
+        assert [key["rotation_days"] for key in api("ListKeyStates")["keys"]] == [days]
+
+
 def test_what_is_left_by_hand_is_told(api: Any) -> None:
     """A key that is no longer declared stays, without its alias."""
     applied(api, declare([{"kind": "key", "name": "a/b"}]))

@@ -106,6 +106,15 @@ def test_principals_have_all_their_parts() -> None:
     }
 
 
+def test_what_another_directory_declares_is_named_by_its_arn() -> None:
+    """It is taken as it is, since nobody here knows whether it is there."""
+    arn = "arn:aws:iam::111122223333:policy/elsewhere"
+    groups = ["arn:aws:iam::111122223333:group/elsewhere"]
+    found = state({"kind": "user", "name": "u", "attached": [arn], "groups": groups, "boundary": arn})
+    assert (found["user/u"]["attached"], found["user/u"]["boundary"]) == ([arn], arn)
+    assert found["user/u"]["groups"] == groups
+
+
 def test_keys_are_as_they_say_or_as_their_template_says() -> None:
     """A key has its Region and alias as its name; one of a template is written out."""
     found = state(

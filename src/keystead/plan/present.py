@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from keystead.core.errors import DataDamaged
-from keystead.core.principal import GROUP, ROLE
+from keystead.core.errors import InvalidRequest
+from keystead.core.principal import ROLE
 from keystead.core.template import parse_template
 from keystead.plan.things import (
     DEFAULTS,
@@ -114,7 +114,7 @@ def record(ask: Ask) -> Record:
     while revision["number"] and not revision["finished"]:
         managed |= things_of(revision).keys()
         before = revision["number"] - 1
-        if not before or number - before > _FURTHEST:
+        if not before or number - before >= _FURTHEST:
             revision = {"number": 0, "state": {}}
         else:
             revision = ask("DescribeRevision", number=before)
@@ -134,7 +134,7 @@ def things_of(revision: Mapping[str, Any]) -> State:
     """What a revision declares."""
     state = revision["state"]
     if state and state.get("form") != FORM:
-        raise DataDamaged(
+        raise InvalidRequest(
             f"Revision {revision['number']} is in a form that this version does not know: use a newer one."
         )
     found: State = state.get("things", {})
@@ -142,13 +142,11 @@ def things_of(revision: Mapping[str, Any]) -> State:
 
 
 def _principal(kind: str, raw: Mapping[str, Any]) -> Thing:
-    thing = {name: raw.get(name, default) for name, default in DEFAULTS[kind].items()}
+    thing = {name: raw[name] for name in DEFAULTS[kind]}
     thing["policy"] = _policy(raw["policy"])
     thing["tags"] = dict(sorted(raw["tags"].items()))
     if kind == ROLE:
         thing["trust"] = _policy(raw["trust"])
-    if kind != GROUP:
-        thing["boundary"] = raw["boundary"]
     return thing
 
 

@@ -185,16 +185,16 @@ class _Reading:
     def read_principal(self, document: Document) -> Iterator[tuple[str, Thing]]:
         kind = document.value["kind"]
         defaults, value = DEFAULTS[kind], document.value
-        thing: Thing = {"policy": self._policy(document, parse_identity_policy)}
-        if "tags" in defaults:
-            thing["tags"] = self._tags(document, "tags")
-        if "attached" in defaults:
-            thing["attached"] = sorted(set(self._texts(document, "attached")))
+        thing: Thing = {
+            "attached": sorted(set(self._texts(document, "attached"))),
+            "enabled": self._truth(document, "enabled", default=True),
+            "policy": self._policy(document, parse_identity_policy),
+            "tags": self._tags(document, "tags"),
+        }
         if "groups" in defaults:
             thing["groups"] = sorted(set(self._texts(document, "groups")))
         if "boundary" in defaults:
             thing["boundary"] = self._text(document, "boundary")
-        thing["enabled"] = self._truth(document, "enabled", default=True)
         if kind == ROLE:
             thing["trust"] = self._policy(document, parse_trust_policy, "trust", needed=True)
             seconds = value.get("session_seconds", HOUR)
