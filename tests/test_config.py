@@ -12,7 +12,21 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from keystead import config as configs
-from keystead.config import Address, Config, Limits, Link, Tls, Xks, address, load, parse, template
+from keystead.config import (
+    SINK_FORMATS,
+    SINK_KINDS,
+    Address,
+    Config,
+    Limits,
+    Link,
+    Sink,
+    Tls,
+    Xks,
+    address,
+    load,
+    parse,
+    template,
+)
 from keystead.core.errors import ConfigError
 
 BASE = Path("/etc/keystead")
@@ -177,6 +191,119 @@ def test_a_link_that_cannot_be(text: str, told: str) -> None:
         read(text)
 
 
+FILE_SINK = """
+[[sink]]
+name = "archive"
+kind = "file"
+path = "events"
+"""
+SYSLOG_SINK = """
+[[sink]]
+name = "siem"
+kind = "syslog"
+url = "tls://siem.example:6514"
+"""
+WEBHOOK_SINK = """
+[[sink]]
+name = "hook"
+kind = "webhook"
+url = "https://hook.example/events?from=keystead"
+secret_file = "hook.secret"
+"""
+KAFKA_SINK = """
+[[sink]]
+name = "bus"
+kind = "kafka"
+brokers = "kafka1:9093,kafka2:9093"
+topic = "audit"
+"""
+OTLP_SINK = """
+[[sink]]
+name = "collector"
+kind = "otlp"
+url = "http://127.0.0.1:4318/v1/logs"
+"""
+SINKS = FILE_SINK + SYSLOG_SINK + WEBHOOK_SINK + KAFKA_SINK + OTLP_SINK
+
+
+def test_sinks_of_every_kind() -> None:
+    """Each is a table of its own, of a kind that says what else it needs; relative paths are the file's."""
+    config = read('data = "d"' + SINKS)
+    assert [sink.kind for sink in config.sinks] == ["file", "syslog", "webhook", "kafka", "otlp"]
+    assert {sink.kind for sink in config.sinks} == set(SINK_KINDS)
+    assert config.sinks[0] == Sink(name="archive", kind="file", path=BASE / "events")
+    assert config.sinks[2].secret_file == BASE / "hook.secret"
+
+
+def test_everything_can_be_set_of_a_sink() -> None:
+    """Each setting reaches its field."""
+    text = 'ca = "ca.pem"\ncertificate = "c.pem"\nkey = "k.pem"\ncleartext = true\noverlap = 5\nformat = "ocsf"\n'
+    (sink,) = read('data = "d"' + SYSLOG_SINK + text + "checkpoint_entries = 7\ndeadline_seconds = 8").sinks
+    assert sink == Sink(
+        name="siem",
+        kind="syslog",
+        url="tls://siem.example:6514",
+        ca=BASE / "ca.pem",
+        certificate=BASE / "c.pem",
+        key=BASE / "k.pem",
+        cleartext=True,
+        overlap=5,
+        format="ocsf",
+        checkpoint_entries=7,
+        deadline_seconds=8,
+    )
+    (sink,) = read('data = "d"' + FILE_SINK + "rotate_bytes = 65536\nrotate_seconds = 10").sinks
+    assert (sink.rotate_bytes, sink.rotate_seconds) == (65536, 10)
+    (sink,) = read('data = "d"' + WEBHOOK_SINK + 'authorization_file = "a"').sinks
+    assert sink.authorization_file == BASE / "a"
+    (sink,) = read('data = "d"' + KAFKA_SINK + 'username = "u"\nsecret_file = "s"').sinks
+    assert (sink.brokers, sink.topic, sink.username) == ("kafka1:9093,kafka2:9093", "audit", "u")
+    assert set(SINK_FORMATS) > {sink.format}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('sink = "s"', "'sink' must be tables"),
+        (FILE_SINK.replace('"file"', '"tape"'), "'sink.kind' must be one of file, syslog, otlp"),
+        (FILE_SINK.replace('kind = "file"', ""), "'sink.kind' must be one of"),
+        (FILE_SINK.replace("archive", "Archive"), "'sink.name' must be up to 32"),
+        (FILE_SINK.replace('path = "events"', ""), "of kind 'file' needs the setting 'sink.path'"),
+        (FILE_SINK + 'url = "https://x"', "'sink.url' is none of a sink of kind 'file'"),
+        (FILE_SINK + "speed = 1", "'sink.speed' is none of a sink of kind 'file'"),
+        (FILE_SINK + 'format = "xml"', "'sink.format' must be one of keystead"),
+        (FILE_SINK + "rotate_bytes = 1", "'sink.rotate_bytes' must be a whole number"),
+        (FILE_SINK + FILE_SINK, "two sinks have the name 'archive'"),
+        (SYSLOG_SINK + 'key = "k"', "'sink.certificate' and 'sink.key' go together"),
+        (SYSLOG_SINK + "cleartext = 1", "'sink.cleartext' must be true or false"),
+        (SYSLOG_SINK.replace("tls://", "udp://"), "'sink.url' must be an address such as tls://"),
+        (SYSLOG_SINK.replace(":6514", ":0"), "'sink.url' must be an address"),
+        (SYSLOG_SINK.replace(":6514", ":65536"), "'sink.url' must be an address"),
+        (SYSLOG_SINK.replace(":6514", ":6514/x"), "'sink.url' must be an address"),
+        (SYSLOG_SINK.replace("siem.example", "[::1"), "'sink.url' must be an address"),
+        (SYSLOG_SINK.replace("siem.example", "a b"), "'sink.url' must be an address"),
+        (SYSLOG_SINK.replace("tls://", "tcp://"), "the sink 'siem' would send the audit unencrypted to siem"),
+        (WEBHOOK_SINK.replace("https://", "https://me:pw@"), "'sink.url' must be an address such as https"),
+        (WEBHOOK_SINK.replace("https://", "http://"), "would send the audit unencrypted to hook.example"),
+        (WEBHOOK_SINK.replace('secret_file = "hook.secret"', ""), "needs the setting 'sink.secret_file'"),
+        (KAFKA_SINK.replace("kafka1:9093,", "kafka1,"), "'sink.brokers' must be addresses"),
+        (KAFKA_SINK.replace('"audit"', '"a b"'), "'sink.topic' must be"),
+        (KAFKA_SINK + 'username = "u"', "'sink.username' and 'sink.secret_file' go together"),
+        (OTLP_SINK.replace("http://127.0.0.1", "http://10.0.0.1"), "unencrypted to 10.0.0.1"),
+    ],
+)
+def test_a_sink_that_cannot_be(text: str, told: str) -> None:
+    """What a sink's kind does not know, lacks, or would leak is refused at the start."""
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        read('data = "d"\n' + text)
+
+
+@pytest.mark.parametrize("url", ["tcp://localhost:514", "tcp://[::1]:514", "tls://10.0.0.1"])
+def test_what_stays_on_this_machine_needs_no_encryption(url: str) -> None:
+    """A collector beside the service may be spoken to in the clear; a port may be left to the kind."""
+    assert read('data = "d"' + SYSLOG_SINK.replace("tls://siem.example:6514", url)).sinks[0].url == url
+
+
 @pytest.mark.parametrize(
     ("data", "told"), [(None, "cannot be read"), (b"data =", "not valid TOML"), (b"\xff", "not valid TOML")]
 )
@@ -235,12 +362,17 @@ def test_the_page_describes_every_setting_and_no_other(
             return super().number(name, default, low, high)
 
         @override
+        def flag(self, name: str, *, default: bool) -> bool:
+            looked_for.add(self._path(name))
+            return super().flag(name, default=default)
+
+        @override
         def regions(self, name: str) -> tuple[str, ...]:
             looked_for.add(self._path(name))
             return super().regions(name)
 
     monkeypatch.setattr(configs, "_Table", Table)
-    read(LINKED + LINK)
+    read(LINKED + LINK + SINKS)
     assert set(documented(checkout)) == looked_for
     assert {f"limits.{field.name}" for field in fields(Limits)} <= looked_for
 

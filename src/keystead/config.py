@@ -17,10 +17,12 @@ It is written in TOML. ``keystead init`` writes a commented one; every setting h
 ``docs/reference/configuration.md`` describes each setting; a test compares.
 """
 
+import ipaddress
 import json
 import os
 import re
 import tomllib
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -93,6 +95,31 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sink:
+    """Somebody else's system that gets the audit: which of these count depends on its kind (`SINK_KINDS`)."""
+
+    name: str
+    kind: str
+    format: str = "keystead"
+    checkpoint_entries: int = 1000  # between two checkpoint events while entries come
+    deadline_seconds: int = 10  # for one delivery, whatever of it is slow
+    path: Path | None = None  # a directory
+    rotate_bytes: int = 64 << 20
+    rotate_seconds: int = 3600
+    url: str = ""
+    brokers: str = ""
+    topic: str = ""
+    username: str = ""
+    secret_file: Path | None = None
+    authorization_file: Path | None = None
+    ca: Path | None = None  # whose certificates count; the system's authorities otherwise
+    certificate: Path | None = None  # our own
+    key: Path | None = None
+    cleartext: bool = False  # the audit may leave this machine unencrypted
+    overlap: int = 1000  # events sent again when a connection is made again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that can be set."""
 
@@ -107,6 +134,7 @@ class Config:
     limits: Limits = Limits()
     xks: Xks = Xks()
     links: tuple[Link, ...] = ()
+    sinks: tuple[Sink, ...] = ()
 
     @property
     def store(self) -> str:
@@ -150,10 +178,12 @@ def parse(raw: Mapping[str, Any], base: Path) -> Config:
         limits=_limits(table.table("limits")),
         xks=_xks(table.table("xks"), base),
         links=tuple(_link(each, base) for each in table.tables("link")),
+        sinks=tuple(_sink(each, base) for each in table.tables("sink")),
     )
     for part in (listen, control, tls, table):
         part.finish()
     _check_links(config)
+    _check_sinks(config)
     return config
 
 
@@ -187,6 +217,21 @@ class _Table:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise self._wrong(name, f"a whole number from {low} to {high}")
         return value
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        value = self._values.pop(name, default)
+        if not isinstance(value, bool):
+            raise self._wrong(name, "true or false")
+        return value
+
+    def path(self, name: str, base: Path) -> Path | None:
+        value = self.text(name)
+        return base / value if value else None
+
+    def refuse_all_but(self, names: frozenset[str], what: str) -> None:
+        """What is a setting, but none of these, is a mistake of another kind than what is none."""
+        for name in sorted(set(self._values) - names):
+            raise ConfigError(f"the setting {self._path(name)!r} is none of {what}: remove it")
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         value = self.text(name, default)
@@ -288,6 +333,111 @@ def _check_links(config: Config) -> None:
             raise ConfigError(f"two links have the same {what}: each must have its own")
 
 
+_EVERY_SINK: Final = frozenset({"name", "kind", "format", "checkpoint_entries", "deadline_seconds"})
+_TLS_OF_SINKS: Final = frozenset({"ca", "certificate", "key", "cleartext"})
+SINK_KINDS: Final[Mapping[str, frozenset[str]]] = {
+    "file": frozenset({"path", "rotate_bytes", "rotate_seconds"}),
+    "syslog": frozenset({"url", "overlap"}) | _TLS_OF_SINKS,
+    "otlp": frozenset({"url", "authorization_file"}) | _TLS_OF_SINKS,
+    "webhook": frozenset({"url", "authorization_file", "secret_file"}) | _TLS_OF_SINKS,
+    "kafka": frozenset({"brokers", "topic", "username", "secret_file"}) | _TLS_OF_SINKS,
+}
+"""The kinds of sinks, with the settings that each has besides those of every sink."""
+SINK_FORMATS: Final = ("keystead", "cloudtrail", "ocsf", "ecs", "cef")
+_SINK_SCHEMES: Final[Mapping[str, tuple[str, str]]] = {
+    "syslog": ("tls", "tcp"),  # the encrypted one first
+    "otlp": ("https", "http"),
+    "webhook": ("https", "http"),
+}
+_BROKERS: Final = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}(?:,[A-Za-z0-9.-]+:[0-9]{1,5})*")
+_TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+def _sink(table: _Table, base: Path) -> Sink:
+    kind = table.choice("kind", "", tuple(SINK_KINDS))
+    table.refuse_all_but(SINK_KINDS[kind] | _EVERY_SINK, f"a sink of kind {kind!r}")
+    defaults = Sink(name="", kind=kind)
+    sink = Sink(
+        name=table.text("name", required=True),
+        kind=kind,
+        format=table.choice("format", defaults.format, SINK_FORMATS),
+        checkpoint_entries=table.number("checkpoint_entries", defaults.checkpoint_entries, 1, 1_000_000),
+        deadline_seconds=table.number("deadline_seconds", defaults.deadline_seconds, 1, 300),
+        path=table.path("path", base),
+        rotate_bytes=table.number("rotate_bytes", defaults.rotate_bytes, 1 << 16, 1 << 30),
+        rotate_seconds=table.number("rotate_seconds", defaults.rotate_seconds, 10, 30 * 86_400),
+        url=table.text("url"),
+        brokers=table.text("brokers"),
+        topic=table.text("topic"),
+        username=table.text("username"),
+        secret_file=table.path("secret_file", base),
+        authorization_file=table.path("authorization_file", base),
+        ca=table.path("ca", base),
+        certificate=table.path("certificate", base),
+        key=table.path("key", base),
+        cleartext=table.flag("cleartext", default=False),
+        overlap=table.number("overlap", defaults.overlap, 0, 100_000),
+    )
+    if _NAME.fullmatch(sink.name) is None:
+        raise ConfigError("the setting 'sink.name' must be up to 32 lower-case letters, digits and hyphens")
+    required = {"file": ("path",), "kafka": ("brokers", "topic"), "webhook": ("url", "secret_file")}
+    for name in required.get(kind, ("url",)):
+        if not getattr(sink, name):
+            raise ConfigError(f"a sink of kind {kind!r} needs the setting 'sink.{name}'")
+    if (sink.certificate is None) != (sink.key is None):
+        raise ConfigError("the settings 'sink.certificate' and 'sink.key' go together: set both or neither")
+    if kind == "kafka":
+        _check_brokers(sink)
+    elif kind != "file":
+        _check_url(sink)
+    return sink
+
+
+def _check_url(sink: Sink) -> None:
+    """A sink's address is of its kind, and encrypted where it leads away from this machine."""
+    encrypted, clear = _SINK_SCHEMES[sink.kind]
+    try:
+        url = urllib.parse.urlsplit(sink.url)
+        whole = bool(url.hostname) and "@" not in url.netloc and not url.fragment and url.port != 0
+        whole = whole and (sink.kind != "syslog" or not (url.path or url.query))
+    except ValueError:  # of a port or an IPv6 address that is none
+        whole = False
+        url = urllib.parse.urlsplit("")
+    if not whole or url.scheme not in {encrypted, clear} or not re.fullmatch(r"[!-~]+", sink.url):
+        raise ConfigError(
+            f"the setting 'sink.url' must be an address such as {encrypted}://siem.example:6514"
+        )
+    if url.scheme == clear and not (sink.cleartext or _is_here(url.hostname or "")):
+        raise ConfigError(
+            f"the sink {sink.name!r} would send the audit unencrypted to {url.hostname}: "
+            f"use {encrypted}://, or allow it by 'cleartext = true'"
+        )
+
+
+def _check_brokers(sink: Sink) -> None:
+    if _BROKERS.fullmatch(sink.brokers) is None:
+        raise ConfigError("the setting 'sink.brokers' must be addresses such as kafka1:9093,kafka2:9093")
+    if _TOPIC.fullmatch(sink.topic) is None:
+        raise ConfigError("the setting 'sink.topic' must be up to 249 letters, digits, dots, hyphens and _")
+    if (sink.secret_file is None) != (not sink.username):
+        raise ConfigError("'sink.username' and 'sink.secret_file' go together: set both or neither")
+
+
+def _is_here(host: str) -> bool:
+    """Whether a host is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_sinks(config: Config) -> None:
+    names = [sink.name for sink in config.sinks]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"two sinks have the name {name!r}: each must have its own")
+
+
 def _limits(table: _Table) -> Limits:
     defaults = Limits()
     values = {f.name: table.number(f.name, getattr(defaults, f.name), 1, _MOST) for f in fields(Limits)}
@@ -329,6 +479,12 @@ address = "{control}"
 # regions = ["us-east-1"]
 # url = "https://keystead.example:8901"
 # identity = "keystead-transfer-1:..."  # what `keystead link show` prints there
+
+# [[sink]]                        # every audit entry to another system as well: docs/guides/siem.md
+# name = "siem"
+# kind = "syslog"                 # or "file", "otlp", "webhook", "kafka"
+# url = "tls://siem.example:6514"
+# format = "keystead"             # or "cloudtrail", "ocsf", "ecs", "cef"
 
 # [limits]
 # body_bytes = 131072
