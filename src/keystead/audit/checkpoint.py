@@ -11,10 +11,11 @@ import base64
 from dataclasses import dataclass
 
 from keystead.crypto.merkle import HASH_BYTES
-from keystead.crypto.note import InvalidNote, NoteVerifier
+from keystead.crypto.note import InvalidNote, Verifier, read_note
 
 FILE = "checkpoint"
 _LINES = 3
+_SIZE_DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,21 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
 
-def read_checkpoint(note: bytes, verifier: NoteVerifier) -> Checkpoint:
+def read_checkpoint(note: bytes, verifier: Verifier) -> Checkpoint:
     """The checkpoint in a note signed by ``verifier``; raises `InvalidNote` for anything else.
 
     Extension lines are refused: this log writes none, and nobody could audit what they say.
     """
-    lines = verifier.verify(note).split("\n")
+    return _read(verifier.verify(note))
+
+
+def unproven_checkpoint(note: bytes) -> Checkpoint:
+    """What a note says, whoever has signed it; raises `InvalidNote` if it is no checkpoint."""
+    return _read(read_note(note)[0])
+
+
+def _read(text: str) -> Checkpoint:
+    lines = text.split("\n")
     if len(lines) != _LINES + 1:
         message = "the checkpoint does not have three lines"
         raise InvalidNote(message)
@@ -46,6 +56,7 @@ def read_checkpoint(note: bytes, verifier: NoteVerifier) -> Checkpoint:
         root = b""
     if (
         not origin
+        or len(size) > _SIZE_DIGITS
         or not (size.isascii() and size.isdigit())
         or str(int(size)) != size
         or len(root) != HASH_BYTES

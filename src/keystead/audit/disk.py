@@ -86,7 +86,7 @@ class LocalDisk:
         """List a directory."""
         try:
             return sorted(entry.name for entry in path.iterdir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def mkdir(self, path: Path) -> None:

@@ -39,9 +39,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, Protocol, Self, TypeVar, cast
 
+from keystead.audit import checkpoint as checkpoints
 from keystead.audit import segment as segments
 from keystead.audit.checkpoint import Checkpoint
 from keystead.audit.damage import Damaged
+from keystead.audit.logkeys import SigningKeys
 from keystead.audit.recovery import Recovered, recover
 from keystead.audit.segment import Segment
 from keystead.audit.tiles import ENTRIES, Shelf, read_bundle, read_file, tile_path
@@ -49,7 +51,7 @@ from keystead.core.disk import Disk, File
 from keystead.core.errors import AuditUnavailable, ConfigError, DataDamaged, TooLarge
 from keystead.core.ports import Clock, Random, Used
 from keystead.crypto.merkle import HASH_BYTES, TILE_WIDTH
-from keystead.crypto.note import NoteSigner
+from keystead.crypto.note import InvalidNote, NoteSigner
 
 T = TypeVar("T")
 
@@ -72,6 +74,7 @@ class Event(StrEnum):
     """What a notice is about."""
 
     RECOVERED = "recovered"  # the log ended in a batch that was being written when the process or power went
+    REKEYED = "rekeyed"  # from now on another key signs the checkpoints
     STOPPED = "stopped"  # no next segment: the log takes no more records
     RESUMED = "resumed"  # the log takes records again
 
@@ -82,7 +85,7 @@ class Notice:
 
     event: Event
     index: int  # of the record that the notice becomes
-    reason: str  # at most 300 characters
+    reason: str  # at most 300 characters; the new verifier key (REKEYED)
     dropped_bytes: int  # of an unfinished batch (RECOVERED)
     refused: int  # records refused since the log last worked (STOPPED, RESUMED)
 
@@ -142,7 +145,8 @@ class Log:
         self,
         directory: Path,
         *,
-        signer: NoteSigner,
+        origin: str,
+        keys: Callable[[], SigningKeys],
         disk: Disk,
         clock: Clock,
         random: Random,
@@ -156,7 +160,8 @@ class Log:
         """Only `open` makes one."""
         self._directory = directory
         self._wal = directory / segments.FOLDER
-        self._signer = signer
+        self._origin = origin
+        self._keys = keys
         self._disk = disk
         self._clock = clock
         self._random = random
@@ -187,6 +192,8 @@ class Log:
         self._stale: list[str] = []  # names of segments that only need to be removed
 
         # The checkpoint.
+        self._signing = keys()
+        self._rekeyed = False  # the records do not say yet with which key they are signed
         signed = found.checkpoint
         self._signed = signed.size if signed else -1
         self._shelf = Shelf(disk, directory, [name for name, _ in self._partial()])
@@ -216,11 +223,14 @@ class Log:
         segment_bytes: int = 16 << 20,
         checkpoint_seconds: float = 1.0,
         executor: Executor | None = None,
+        keys: Callable[[], SigningKeys] | None = None,
     ) -> Self:
         """Own the log in ``directory``, new or as it was left, and bring it in order.
 
         Raises `AuditUnavailable` when another process owns it or the disk fails, and `DataDamaged` when it
-        does not check out. ``signer`` may have any name: it signs as ``origin``. ``executor`` should have two
+        does not check out. ``signer`` may have any name: it signs as ``origin``. Where it may be replaced while
+        the log is open, ``keys`` tells what signs now; it is asked in every `tend`, and must give the same object
+        as long as nothing has changed. ``executor`` should have two
         threads: one writes tiles while the other prepares segments; without one, all is done inline.
         ``replayed`` are then the records that the last owner had not yet covered by a checkpoint.
         """
@@ -230,7 +240,7 @@ class Log:
                 raise ConfigError(f"the record of a {event} notice has over {MAX_NOTICE_BYTES} bytes")
         if segment_bytes < MIN_SEGMENT_BYTES or segment_bytes % segments.ALIGNMENT:
             raise ConfigError(f"audit segments have at least {MIN_SEGMENT_BYTES} bytes, in multiples of 8")
-        named = signer.named(origin)
+        keys = keys or SigningKeys((signer,)).itself
         try:
             _make_durably(disk, directory)
             lock = disk.lock(directory / _LOCK)
@@ -239,10 +249,11 @@ class Log:
         except OSError as error:
             raise AuditUnavailable(f"the audit log {directory} cannot be opened: {error}") from None
         try:
-            found = recover(disk, directory, named.verifier)
+            found = recover(disk, directory, keys().ring(origin))
             log = cls(
                 directory,
-                signer=named,
+                origin=origin,
+                keys=keys,
                 disk=disk,
                 clock=clock,
                 random=random,
@@ -328,6 +339,7 @@ class Log:
         self._collect()
         if self._failure:
             self._heal()
+        self._rekey()
         if self._publishing is None and self._clock.monotonic() >= self._publish_at:
             self._publish()
         self._release()
@@ -348,6 +360,7 @@ class Log:
         failure = ""
         try:
             self.commit()
+            self._rekey()
         except AuditUnavailable as error:
             failure = str(error)
         self._settle()
@@ -443,6 +456,8 @@ class Log:
         was cut off, a notice of it. (4) Only then the old segments, with the evidence, may go.
         """
         replay = found.replay
+        # Where the crash was between this start's checkpoint and the record of the key, only the statement tells.
+        self._rekeyed = found.checkpoint is not None and not self._signed_by_this()
         frames = found.tail
         start = self._size
         self._grow([frame[2:] for frame in frames], frames)
@@ -596,7 +611,34 @@ class Log:
 
     def _note(self) -> bytes:
         """A checkpoint of all that counts, which is durable: no later one will contradict it."""
-        return self._signer.sign(Checkpoint(self._signer.name, self._size, self._tree.root()).text())
+        text = Checkpoint(self._origin, self._size, self._tree.root()).text()
+        signer, *others = (signer.named(self._origin) for signer in self._signing.signers)
+        return signer.sign(text) + b"".join(other.line(text) for other in others)
+
+    def _rekey(self) -> None:
+        """Go over to another key, if there is one; the record of that comes before its first checkpoint."""
+        keys = self._keys()
+        if keys is not self._signing:
+            self._rekeyed = self._rekeyed or keys.vkey != self._signing.vkey
+            if not self._rekeyed:
+                self._signing = keys
+        # What waits for a commit is its owner's: if this one failed, the owner would never hear of it.
+        if not self._rekeyed or self._failure or self._pending:
+            return
+        notice = self._notice(Notice(Event.REKEYED, self._size, keys.vkey, 0, self._refused))
+        with suppress(AuditUnavailable):  # then the next time
+            self.append(notice, ())
+            self.commit()
+            self._signing, self._rekeyed = keys, False
+
+    def _signed_by_this(self) -> bool:
+        """Whether the checkpoint that was found is the present key's."""
+        verifier = self._signing.signers[0].verifier.named(self._origin)
+        try:
+            verifier.verify(self._disk.read(self._directory / checkpoints.FILE))
+        except InvalidNote:
+            return False
+        return True
 
     def _publish(self) -> None:
         """Have the tiles written and a checkpoint over them, if there is anything new."""

@@ -18,7 +18,7 @@ from keystead.audit.damage import Damaged
 from keystead.audit.tiles import ENTRIES, FOLDER, read_bundle, read_file, tile_path, tile_reader
 from keystead.core.disk import Disk
 from keystead.crypto.merkle import HASH_BYTES, TILE_WIDTH, Frontier, leaf_hash, partial_width, root_of
-from keystead.crypto.note import InvalidNote, NoteVerifier
+from keystead.crypto.note import InvalidNote, Verifier
 
 Progress = Callable[[str, int, int], None]
 """``(origin, records checked, records in all)``, called every 256 records."""
@@ -43,7 +43,7 @@ class Recovered(NamedTuple):
         return frames
 
 
-def recover(disk: Disk, directory: Path, verifier: NoteVerifier) -> Recovered:
+def recover(disk: Disk, directory: Path, verifier: Verifier) -> Recovered:
     """Read the log in ``directory``; raises `Damaged` when it is not all there."""
     signed = signed_checkpoint(disk, directory, verifier)
     if signed is None:
@@ -58,7 +58,7 @@ def recover(disk: Disk, directory: Path, verifier: NoteVerifier) -> Recovered:
     return Recovered(signed, tree, bundle, replay)
 
 
-def signed_checkpoint(disk: Disk, directory: Path, verifier: NoteVerifier) -> Checkpoint | None:
+def signed_checkpoint(disk: Disk, directory: Path, verifier: Verifier) -> Checkpoint | None:
     """The log's checkpoint, if it has one; its origin must be the verifier's name."""
     try:
         note = disk.read(directory / checkpoints.FILE)

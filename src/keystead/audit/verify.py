@@ -2,29 +2,42 @@
 
     report = verify(Path("/backup/audit"), "keystead-example+1f2e3d4c+AekyeRrm56hApGFk...")
 
-What it proves: the records under each checkpoint are, one by one and in order, those that the key signed.
-What it cannot see alone: that a whole log was replaced by an older copy of itself, or that records of the
-last second, which no checkpoint covers yet, were cut off together with the tiles beyond. Compare the
-checkpoint with one that was kept elsewhere.
+What it proves: the records under each checkpoint are, one by one and in order, those that the key signed, or
+a key that followed it (`keystead.audit.logkeys`).
+
+What it cannot see alone: that a whole log was replaced by an older copy of itself, perhaps with other records
+after it, or that records of the last second, which no checkpoint covers yet, were cut off together with the tiles
+beyond. For that it needs checkpoints that were kept elsewhere (``since``), or a witness's key (``witnesses``):
+the log must hold a checkpoint that the witness has cosigned, and begin with the records of all of these.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from keystead.audit import checkpoint as checkpoints
-from keystead.audit import segment
-from keystead.audit.checkpoint import Checkpoint
+from keystead.audit import logkeys, segment
+from keystead.audit.checkpoint import Checkpoint, read_checkpoint, unproven_checkpoint
+from keystead.audit.cosigned import notes
 from keystead.audit.damage import Damage, Damaged
 from keystead.audit.disk import LocalDisk
 from keystead.audit.recovery import Progress, check_end, check_tree, signed_checkpoint
-from keystead.audit.tiles import FOLDER, read_bundle
+from keystead.audit.tiles import FOLDER, read_bundle, tile_reader
 from keystead.core.disk import Disk
 from keystead.core.errors import AuditDamaged, InvalidRequest
-from keystead.crypto.merkle import TILE_WIDTH, partial_width
-from keystead.crypto.note import InvalidNote, NoteVerifier
+from keystead.crypto.merkle import EMPTY_ROOT, TILE_WIDTH, partial_width, range_root
+from keystead.crypto.note import CosignatureVerifier, InvalidNote, Keyring, NoteVerifier, Verifier
 
 _MARKS = (checkpoints.FILE, FOLDER, segment.FOLDER)
 _ATTEMPTS = 5
+
+
+class Cosigned(NamedTuple):
+    """Up to where a witness has seen a log."""
+
+    witness: str
+    size: int
+    time: int  # Unix seconds
 
 
 class LogReport(NamedTuple):
@@ -35,6 +48,7 @@ class LogReport(NamedTuple):
     root: bytes
     tail: int  # committed records beyond it
     torn: int  # bytes of an unfinished batch at the end, which was never acknowledged
+    cosigned: tuple[Cosigned, ...] = ()  # by each witness that was asked for
 
 
 class Report(NamedTuple):
@@ -48,32 +62,71 @@ class Report(NamedTuple):
         return sum(log.size + log.tail for log in self.logs)
 
 
+class _Kept(NamedTuple):
+    """A checkpoint from elsewhere, which a log must still agree with."""
+
+    what: str
+    signed: Checkpoint
+
+
 def verify(
-    directory: Path, vkey: str, *, progress: Progress | None = None, disk: Disk | None = None
+    directory: Path,
+    vkey: str,
+    *,
+    witnesses: Sequence[str] = (),
+    since: Sequence[bytes] = (),
+    progress: Progress | None = None,
+    disk: Disk | None = None,
 ) -> Report:
     """Check one log, or every log in a directory; raises `AuditDamaged` naming the first damaged record.
 
     ``vkey`` is a log's own verifier key or the instance's: the logs of ``keystead-x`` sign as
     ``keystead-x/<their directory's name>``. With several logs, each is checked, whatever the others show.
+    ``witnesses`` are the verifier keys of witnesses, ``since`` checkpoints that were kept, as signed notes.
     """
     disk = LocalDisk() if disk is None else disk
     try:
         verifier = NoteVerifier.from_vkey(vkey)
+        watching = [CosignatureVerifier.from_vkey(witness) for witness in witnesses]
     except InvalidNote as error:
         raise InvalidRequest(str(error)) from None
+    try:
+        statements = logkeys.statements_beside(disk, directory)
+    except Damaged as found:
+        raise AuditDamaged(
+            f"{directory}: {found.file}: {found.problem}",
+            (Damage(str(directory), 0, found.file, found.problem),),
+        ) from None
+    ring = logkeys.follow(verifier, statements)
+    whole = logkeys.around(verifier, statements)
+    kept = [_kept(note, whole) for note in since]
     if any(mark in disk.names(directory) for mark in _MARKS):
         logs = [(directory, _own_name(disk, directory, verifier))]
     else:
         # Everything in the parent counts as a log: one that lost its checkpoint must not go unseen.
-        logs = [(directory / name, f"{verifier.name}/{name}") for name in disk.names(directory)]
+        logs = [
+            (directory / name, f"{verifier.name}/{name}")
+            for name in disk.names(directory)
+            if name != logkeys.FILE
+        ]
     if not logs:
         problem = "there is no log here"
         raise AuditDamaged(f"{directory}: {problem}", (Damage(str(directory), 0, "", problem),))
 
     reports, damage = [], []
+    for missing in sorted({each.signed.origin for each in kept} - {origin for _, origin in logs}):
+        problem = "a checkpoint of it was kept, but the log is not here"
+        damage.append(Damage(missing, 0, "", problem))
     for folder, origin in logs:
         try:
-            reports.append(_verify_one(disk, folder, verifier.named(origin), progress))
+            # What a witness has cosigned comes before the log's own checkpoint, which may go on meanwhile.
+            agreed = [each for each in kept if each.signed.origin == origin]
+            seen = [_seen(disk, folder, witness, whole.named(origin)) for witness in watching]
+            for at, signed in seen:
+                agreed.append(_Kept(f"the one that {at.witness} has cosigned", signed))
+            report = _verify_one(disk, folder, ring.named(origin), progress)
+            _check_kept(disk, folder, report, agreed)
+            reports.append(report._replace(cosigned=tuple(at for at, _ in seen)))
         except Damaged as found:
             damage.append(Damage(origin, found.index, found.file, found.problem))
         except OSError as error:
@@ -104,7 +157,56 @@ def _own_name(disk: Disk, directory: Path, verifier: NoteVerifier) -> str:
     return verifier.name
 
 
-def _verify_one(disk: Disk, directory: Path, verifier: NoteVerifier, progress: Progress | None) -> LogReport:
+def _kept(note: bytes, ring: Keyring) -> _Kept:
+    """A checkpoint that somebody has kept, once its signature is found good."""
+    try:
+        origin = unproven_checkpoint(note).origin
+        if origin != ring.name and not origin.startswith(f"{ring.name}/"):
+            raise InvalidNote(f"it is of {origin!r}, not of {ring.name!r}")
+        return _Kept("the one that was kept", read_checkpoint(note, ring.named(origin)))
+    except InvalidNote as error:
+        raise InvalidRequest(f"the checkpoint that was kept cannot be relied on: {error}") from None
+
+
+def _seen(
+    disk: Disk, directory: Path, witness: CosignatureVerifier, ring: Verifier
+) -> tuple[Cosigned, Checkpoint]:
+    """The largest checkpoint beside a log that a witness has cosigned."""
+    found: list[tuple[Cosigned, Checkpoint]] = []
+    for file, note in notes(disk, directory):
+        if not witness.line(note):
+            continue
+        try:
+            signed, time = read_checkpoint(note, ring), witness.verify(note)
+        except InvalidNote as error:
+            raise Damaged(0, file, str(error)) from None
+        if signed.origin != ring.name:
+            raise Damaged(0, file, f"it is of the log {signed.origin!r}, not of {ring.name!r}")
+        found.append((Cosigned(witness.name, signed.size, time), signed))
+    if not found:
+        raise Damaged(0, checkpoints.FILE, f"no checkpoint of this log is cosigned by {witness.vkey}")
+    return max(found, key=lambda each: each[0])
+
+
+def _check_kept(disk: Disk, directory: Path, report: LogReport, kept: Sequence[_Kept]) -> None:
+    """Check that a log, which is sound in itself, still begins with what it once was."""
+    agreed = 0
+    for what, signed in sorted(kept, key=lambda each: each.signed.size):
+        if signed.size > report.size:
+            problem = f"it covers {report.size} records, {what} {signed.size}: the log was rolled back"
+            raise Damaged(report.size, checkpoints.FILE, problem)
+        read = tile_reader(disk, directory)
+        root = range_root(0, signed.size, report.size, read) if signed.size else EMPTY_ROOT
+        if root != signed.root:
+            problem = (
+                f"its first {signed.size} records are not those of {what}: the log was forked, between "
+                f"record {agreed} and there"
+            )
+            raise Damaged(agreed, checkpoints.FILE, problem)
+        agreed = signed.size
+
+
+def _verify_one(disk: Disk, directory: Path, verifier: Verifier, progress: Progress | None) -> LogReport:
     """Check one log: (1) the signature, (2) every record and hash up to the root, (3) the segments."""
     signed = _signed(disk, directory, verifier)
     check_tree(disk, directory, signed, progress)
@@ -121,7 +223,7 @@ def _verify_one(disk: Disk, directory: Path, verifier: NoteVerifier, progress: P
     return _check_segments(disk, directory, signed)
 
 
-def _signed(disk: Disk, directory: Path, verifier: NoteVerifier) -> Checkpoint:
+def _signed(disk: Disk, directory: Path, verifier: Verifier) -> Checkpoint:
     signed = signed_checkpoint(disk, directory, verifier)
     if signed is None:
         raise Damaged(0, checkpoints.FILE, "it is missing")

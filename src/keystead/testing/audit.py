@@ -14,6 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from keystead.audit.log import MIN_SEGMENT_BYTES, Log, Notice
+from keystead.audit.logkeys import SigningKeys
 from keystead.audit.verify import Report, verify
 from keystead.crypto.note import NoteSigner
 from keystead.testing.disk import Fault, MemoryDisk
@@ -47,6 +48,7 @@ class AuditBench:
         self.root = Path("/audit")
         self.directory = self.root / "w0"
         self.signer = NoteSigner("keystead-test", Ed25519PrivateKey.from_private_bytes(bytes(31) + b"k"))
+        self.keys: SigningKeys | None = None  # instead of the signer
         self.notices: list[Notice] = []
         self.executor: Executor | None = None
         self.segment_bytes = segment_bytes
@@ -64,6 +66,7 @@ class AuditBench:
             notice=self._notice,
             segment_bytes=self.segment_bytes,
             executor=self.executor,
+            keys=None if self.keys is None else self._keys,
         )
 
     def verify(self) -> Report:
@@ -85,6 +88,9 @@ class AuditBench:
     def later(self, seconds: float = 2.0) -> None:
         """Let time pass."""
         self.clock.time += seconds
+
+    def _keys(self) -> SigningKeys:
+        return self.keys or SigningKeys((self.signer,))
 
     def _notice(self, notice: Notice) -> bytes:
         self.notices.append(notice)
