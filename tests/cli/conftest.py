@@ -1,5 +1,7 @@
 """The command line as people use it: in this process for what ends by itself, as a process for what serves."""
 
+import io
+import json
 import os
 import shlex
 import signal
@@ -100,6 +102,29 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     running = Dev(tmp_path_factory.mktemp("dev"))
     yield running
     assert running.stop() == 0, running.said()
+
+
+@pytest.fixture
+def ask(dev: Any, keystead: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs a command with the service's settings, and nobody there to answer questions."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+
+    def run(*arguments: str, **more: str) -> Any:
+        return keystead(*arguments, **{**dev.settings, **more})
+
+    return run
+
+
+@pytest.fixture
+def value(ask: Callable[..., Any]) -> Callable[..., Any]:
+    """The JSON that a command prints; it must succeed."""
+
+    def run(*arguments: str, **more: str) -> Any:
+        code, out, err = ask(*arguments, "--json", **more)
+        assert (code, err) == (0, "")
+        return json.loads(out)
+
+    return run
 
 
 @pytest.fixture

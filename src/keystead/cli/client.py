@@ -16,6 +16,7 @@ from keystead.crypto.secret import Secret
 DEFAULT_URL: Final = "http://127.0.0.1:8901"
 URL_VARIABLE: Final = "KEYSTEAD_CONTROL_URL"
 SERVICE: Final = "keystead"
+DRY_RUN: Final = "x-amz-meta-dry-run"
 OK: Final = 200
 
 
@@ -40,7 +41,7 @@ def _stated() -> dict[str, str]:
     options = {} if context is None else context.find_root().params
     headers = {}
     if options.get("dry_run"):
-        headers["x-amz-meta-dry-run"] = "true"
+        headers[DRY_RUN] = "true"
     if options.get("ticket"):
         headers["x-amz-meta-change-ticket"] = options["ticket"]
     return headers
@@ -73,6 +74,15 @@ class Control:
 
     def ask(self, operation: str, **arguments: object) -> dict[str, Any]:
         """One operation of the native API, signed with the credentials in the environment."""
+        return self._ask(operation, arguments, _stated())
+
+    def see(self, operation: str, **arguments: object) -> dict[str, Any]:
+        """One that only looks; it is really asked in a dry run as well, since what is to follow may need to know."""
+        stated = _stated()
+        stated.pop(DRY_RUN, None)
+        return self._ask(operation, arguments, stated)
+
+    def _ask(self, operation: str, arguments: dict[str, object], stated: dict[str, str]) -> dict[str, Any]:
         from keystead.crypto.sigv4 import Credential, sign  # noqa: PLC0415 - only where it is used
 
         access_key_id, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
@@ -83,7 +93,7 @@ class Control:
                 "`keystead dev` printed them"
             )
         path, body = f"/v1/{operation}", json.dumps(arguments, separators=(",", ":")).encode()
-        headers = {"content-type": "application/json", **_stated()}
+        headers = {"content-type": "application/json", **stated}
         signed = sign(
             "POST",
             self._host,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from keystead.cli import yaml
+from keystead.cli import named, yaml
 from keystead.cli.explain import explain
 from keystead.core.errors import InvalidRequest
 from keystead.core.policy import cases
@@ -32,10 +32,12 @@ _KINDS: Final = {
 
 @click.group()
 def policy() -> None:
-    """Check and test policies before they are put, and explain decisions."""
+    """Check and test policies, put those that are attached by name, and explain decisions."""
 
 
 policy.add_command(explain)
+for command in (named.policy_put, named.policy_show, named.policy_list, named.policy_delete):
+    policy.add_command(command)
 
 
 @policy.command(
