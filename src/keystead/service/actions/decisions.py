@@ -15,6 +15,7 @@ from keystead.core.principal import INSTALLATION
 from keystead.service.action import Action, Mode
 from keystead.service.commands import Command
 from keystead.service.commands import decisions as c
+from keystead.service.concerns import hide, owners
 from keystead.service.desk import Desk
 from keystead.service.entry import Entry, decode
 from keystead.service.results.decisions import Explained, Explanation
@@ -28,8 +29,8 @@ def explain_decision(command: c.ExplainDecision, desk: Desk) -> Explanation:
     decisions = []
     for event, data in found.entries:
         entry = decode(data)
-        if desk.account in (entry.account, *_owners(entry)):
-            _hide(entry, desk.account)
+        if desk.account in (entry.account, *owners(entry)):
+            hide(entry, desk.account)
             decisions.append(Explained(event, entry, tuple(_changed(entry, desk))))
     if not decisions:
         raise NotFound(
@@ -37,29 +38,6 @@ def explain_decision(command: c.ExplainDecision, desk: Desk) -> Explanation:
             + (f" in what was searched: {found.missing}." if found.missing else ".")
         )
     return Explanation(decisions, found.missing)
-
-
-def _owners(entry: Entry) -> tuple[str, ...]:
-    """The accounts of the keys that it was about."""
-    return tuple(arn.split(":")[4] for arn in (entry.key, entry.from_key) if arn)
-
-
-def _hide(entry: Entry, account: str) -> None:
-    """Leave out what another account's policies have said."""
-    entry.matched = tuple(text for text in entry.matched if _whose(text, entry) == {account})
-    if _whose(entry.missing.removeprefix("no statement of the "), entry) != {account}:
-        entry.missing = ""
-
-
-def _whose(text: str, entry: Entry) -> set[str]:
-    """The account whose policy or grant a text is about: of a key's or a role's own policy, that one's."""
-    kind, _, rest = text.partition(" ")
-    if kind not in ("key-policy", "grant"):
-        return {entry.account}
-    arn = rest.partition("@")[0]
-    if arn.startswith("arn:"):
-        return {arn.split(":")[4]}
-    return set(_owners(entry)) or set(entry.subject.split(":")[4:5])
 
 
 def _changed(entry: Entry, desk: Desk) -> Iterator[str]:
