@@ -26,7 +26,7 @@ failure that was foreseen is one sentence that says what happened and what to do
 | 4 | `verify` or `audit cat` found damage |
 | 78 | a setting, the seal or the data is not in order, so the service cannot start |
 
-Commands that change a running service (`principal`, `access-key`) sign with `AWS_ACCESS_KEY_ID` and
+Commands that ask a running service (`principal`, `policy put`, `plan` and the like) sign with `AWS_ACCESS_KEY_ID` and
 `AWS_SECRET_ACCESS_KEY`, and find it by `--control-url` or `KEYSTEAD_CONTROL_URL`; without
 either they look at `http://127.0.0.1:8901`.
 """

@@ -15,6 +15,7 @@ PAGES = (
     "docs/guides/getting-started.md",
     "docs/guides/bring-your-own-key.md",
     "docs/guides/external-key-store.md",
+    "docs/guides/identities.md",
     "docs/guides/multi-region.md",
     "docs/guides/sts.md",
 )

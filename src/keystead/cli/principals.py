@@ -13,6 +13,25 @@ from keystead.cli import asking
 from keystead.cli.client import Control
 from keystead.core.principal import GROUP, HOUR, ROLE, SERVICE_ACCOUNT, USER
 
+_EXAMPLES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("principal", "create"): (
+        "alice --group operators --tag team=payroll",
+        "billing --kind service-account --policy policy.json --access-key",
+    ),
+    ("principal", "update"): (
+        "alice --attach arn:aws:iam::aws:policy/KeysteadAuditor --leave operators",
+        "billing --kind service-account --disable",
+    ),
+    ("principal", "tag"): ("alice team=payroll --remove site",),
+    ("role", "create"): ("deploy --trust trust.json --session-seconds 7200",),
+    ("role", "update"): ("deploy --trust trust.json", "deploy --detach readers --no-boundary"),
+    ("role", "tag"): ("deploy team=payroll --remove site",),
+    ("group", "create"): ("operators --attach arn:aws:iam::aws:policy/KeysteadOperator",),
+    ("group", "update"): ("operators --attach readers --policy ''",),
+    ("group", "tag"): ("operators team=payroll --remove site",),
+}
+"""By the group and the command."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PEOPLE: Final = (USER, SERVICE_ACCOUNT)
@@ -251,7 +270,9 @@ def _commands(owner: click.Group, kinds: tuple[str, ...]) -> None:
     )
 
     def add(name: str, help_text: str) -> Callable[[F], click.Command]:
-        return owner.command(name, help=help_text)
+        examples = _EXAMPLES.get((str(owner.name), name), ())
+        lines = "\n".join(f"  keystead {owner.name} {name} {each}" for each in examples)
+        return owner.command(name, help=help_text, epilog=f"\b\nExamples:\n{lines}" if lines else None)
 
     @add("create", f"Make a {what}. Without a policy it may do nothing but what keys' own policies allow it.")
     @click.argument("name")
