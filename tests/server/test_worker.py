@@ -44,6 +44,7 @@ from keystead.store.memory import Memory
 from keystead.testing.installation import ACCOUNT, EVERYTHING, REGION, Installation
 
 SECRET_TEXT = "the plaintext of somebody"
+LISTING: type[Command] = c.ListKeys
 REQUEST_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -887,7 +888,7 @@ async def test_what_waits_for_others_keeps_nobody_from_the_store(monkeypatch: py
     """An action of mode SLOW runs on the slow pool, and is recorded and answered like one that reads."""
     bench = Bench()
     await bench.ask("ListKeys")
-    monkeypatch.setitem(ACTIONS, c.ListKeys, replace(ACTIONS[c.ListKeys], mode=Mode.SLOW))
+    monkeypatch.setitem(ACTIONS, LISTING, replace(ACTIONS[LISTING], mode=Mode.SLOW))
     exchange = bench.send("ListKeys")
     assert (len(bench.pool.jobs), len(bench.slow_pool.jobs)) == (0, 1)
     await bench.until(exchange)
@@ -902,7 +903,7 @@ async def test_what_waits_for_others_is_done_a_few_at_once(monkeypatch: pytest.M
     """Anybody may ask for it, so it never has all threads, nor all places; what is too much is told to wait."""
     bench = Bench()
     await bench.ask("ListKeys")
-    monkeypatch.setitem(ACTIONS, c.ListKeys, replace(ACTIONS[c.ListKeys], mode=Mode.SLOW))
+    monkeypatch.setitem(ACTIONS, LISTING, replace(ACTIONS[LISTING], mode=Mode.SLOW))
     exchanges = [bench.send("ListKeys") for _ in range(MOST_ABROAD + MOST_QUEUED + 1)]
     assert len(bench.slow_pool.jobs) == MOST_ABROAD
     await turn()
@@ -921,7 +922,7 @@ async def test_a_worker_that_ends_begins_nothing_that_waits_for_others(
     """What has been begun is answered, what waits for its turn is not begun any more."""
     bench = Bench()
     await bench.ask("ListKeys")
-    monkeypatch.setitem(ACTIONS, c.ListKeys, replace(ACTIONS[c.ListKeys], mode=Mode.SLOW))
+    monkeypatch.setitem(ACTIONS, LISTING, replace(ACTIONS[LISTING], mode=Mode.SLOW))
     exchanges = [bench.send("ListKeys") for _ in range(MOST_ABROAD + 1)]
     bench.worker.close()
     assert [each.status for each in exchanges] == [200] + [0] * MOST_ABROAD
