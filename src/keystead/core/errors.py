@@ -362,6 +362,12 @@ class CustodyUnavailable(KeysteadError):
     kind, code = Kind.UNAVAILABLE, "CustodyUnavailable"
 
 
+class QueryUnavailable(KeysteadError):
+    """The process that answers questions about the audit is not there, or found no answer in time."""
+
+    kind, code = Kind.UNAVAILABLE, "QueryUnavailable"
+
+
 class ShuttingDown(KeysteadError):
     """The server is draining and takes no new work."""
 

@@ -17,6 +17,7 @@ from keystead.core.importing import ImportOffer
 from keystead.core.key import Alias, Key, Version
 from keystead.core.keystore import KeyStore, Problem
 from keystead.core.principal import AccessKey, Account, Principal, Provider
+from keystead.core.query import Answered, Question
 from keystead.core.seal import SealSlot
 from keystead.core.spec import SYMMETRIC
 
@@ -293,6 +294,18 @@ class Journal(Protocol):
 
     def find(self, request: str) -> Found:
         """The entries of one request; returns after a bounded time, with what it has found until then."""
+        ...
+
+
+class Records(Protocol):
+    """Answers questions about everything that was ever written down. Any thread.
+
+    What was committed before a question is asked is in its answer. Raises `QueryUnavailable` when there is no answer
+    in ``seconds``; nothing else is held up by that.
+    """
+
+    def ask(self, question: Question, seconds: float) -> Answered:
+        """The answer to one question."""
         ...
 
 

@@ -111,6 +111,7 @@ ROWS: Final[Mapping[type[core.KeysteadError], Row]] = {
     core.StoreUnavailable: _DEPENDENCY,
     core.ProviderUnreachable: _DEPENDENCY,
     core.AuditUnavailable: _UNAVAILABLE,
+    core.QueryUnavailable: _UNAVAILABLE,
     core.ShuttingDown: _UNAVAILABLE,
     # Their texts name files and settings, which are the operator's to know.
     core.DataDamaged: _INTERNAL,
