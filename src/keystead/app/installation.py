@@ -21,10 +21,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typing_extensions import override
 
 from keystead import custody, store
+from keystead.app import auditkeys
+from keystead.app.auditkeys import SERVICE_ACCOUNT, VKEY_FILE, LogKeys
 from keystead.audit.disk import LocalDisk
 from keystead.audit.log import Event, Log, Notice
 from keystead.audit.search import Search
@@ -44,7 +45,6 @@ from keystead.core.principal import (
     user_arn,
 )
 from keystead.core.seal import SealSlot
-from keystead.crypto.note import NoteSigner
 from keystead.crypto.random import startup_health_test, system_random
 from keystead.crypto.transfer import TransferIdentity
 from keystead.custody import seal
@@ -76,13 +76,11 @@ __all__ = [
     "system_random",
 ]
 
-SERVICE_ACCOUNT: Final = "000000000000"  # owns what the service needs for itself
 JOBS: Final = "jobs"
 ADMIN: Final = "admin"
 FIRST: Final = "main"  # the name of the first account
 LINK: Final = "link-"  # and the name of the link: whom a linked server is here
 CONTROL: Final = "control"
-VKEY_FILE: Final = "audit.vkey"
 
 _ADMIN_POLICY: Final = (
     '{"Version": "2012-10-17", "Statement": [{"Sid": "Administrator", "Effect": "Allow", "Action": "*", '
@@ -93,7 +91,6 @@ _JOBS_POLICY: Final = (
     '["keystead:DestroyKey", "keystead:RotateKey", "keystead:ExpireKeyMaterial", "keystead:TellMember", '
     '"keystead:MemberTold", "keystead:TellMove", "keystead:MoveTold", "keystead:RefreshProvider"], "Resource": "*"}]}'
 )
-_SIGNING_KEY: Final = binding("audit-signing-key")
 _MARKER_KEY: Final = binding("marker-key")
 _PAUSE_SECONDS: Final = 0.0002  # of what is done beside the requests, for those to go on
 # Entries searched for changes that a crash has interrupted. One waits ten seconds for the store at most, in
@@ -168,7 +165,7 @@ def found(
         for name, wrapped in account_keys.items():
             custodian.admit(name, wrapped)
         signing_key, marker_key = random(32), random(32)
-        vkey = _signer(instance, signing_key).vkey
+        vkey = auditkeys.signer(instance, signing_key).vkey
         # (2) Its first people.
         now = clock.now()
         admin = Principal(
@@ -184,7 +181,8 @@ def found(
             tx.put_setting("instance", instance)
             tx.put_setting("account", account)
             tx.put_setting("audit-vkey", vkey)
-            tx.put_setting("audit-signing-key", custodian.protect(SERVICE_ACCOUNT, signing_key, _SIGNING_KEY))
+            protected = custodian.protect(SERVICE_ACCOUNT, signing_key, auditkeys.LABEL)
+            tx.put_setting(auditkeys.KEY, protected)
             tx.put_setting("marker-key", custodian.protect(SERVICE_ACCOUNT, marker_key, _MARKER_KEY))
             for name, wrapped in account_keys.items():
                 tx.put_account_key(name, wrapped)
@@ -227,7 +225,7 @@ class Installation:
     clock: Clock
     random: Random
     warnings: list[str]  # what the operator is told at every start
-    _signing_key: bytes
+    _log_keys: Mapping[str, str | None]  # as the store has them
     _marker_key: bytes
     _proxies: ssl.SSLContext  # how XKS proxies are told from others
     peers: tuple[Peer, ...] = ()
@@ -243,6 +241,7 @@ class Installation:
         names = ("instance", "account", "audit-vkey", "audit-signing-key", "marker-key")
         with closing(store.connect(config.store, now=clock.now)) as opened, opened.view() as view:
             settings = {name: view.setting(name) for name in names}
+            log_keys = {name: view.setting(name) for name in auditkeys.SETTINGS}
             slots, account_keys = view.seal_slots(), view.account_keys()
         if settings["instance"] is None:
             raise ConfigError(
@@ -266,6 +265,8 @@ class Installation:
         def own(name: str, label: bytes) -> bytes:
             return custodian.reveal(SERVICE_ACCOUNT, settings[name] or "", label)
 
+        LogKeys(config, instance, custodian, clock, log_keys)  # raises when they do not open
+        auditkeys.show(config, log_keys)
         return cls(
             config=config,
             instance=instance,
@@ -275,7 +276,7 @@ class Installation:
             clock=clock,
             random=random,
             warnings=seal.warnings(slots),
-            _signing_key=own("audit-signing-key", _SIGNING_KEY),
+            _log_keys=log_keys,
             _marker_key=own("marker-key", _MARKER_KEY),
             _proxies=trust(config.xks.ca),
             peers=tuple(
@@ -291,17 +292,27 @@ class Installation:
 
     def log(self, slot: str, helper: Executor | None = None) -> Log:
         """The audit log of one process; recovers what a crash has left. ``helper`` has two threads."""
-        signer = _signer(self.instance, self._signing_key)
+        keys = self.log_keys()
         return Log.open(
             self.config.audit / slot,
-            origin=f"{signer.name}/{slot}",
-            signer=signer,
+            origin=f"{self.origin}/{slot}",
+            signer=keys().signers[0],
+            keys=keys,
             disk=LocalDisk(),
             clock=self.clock,
             random=self.random,
             notice=self._notice,
             executor=helper,
         )
+
+    @property
+    def origin(self) -> str:
+        """What the logs' origins begin with."""
+        return f"keystead-{self.instance}"
+
+    def log_keys(self) -> LogKeys:
+        """What tells, now and later, which keys sign the checkpoints; for one thread."""
+        return LogKeys(self.config, self.instance, self.custodian, self.clock, self._log_keys)
 
     def settle_links(self) -> None:
         """Make the principals of linked servers those of the configuration.
@@ -399,7 +410,7 @@ class Installation:
             books=SqliteBooks(),
             find=uses,
             moment=moment,
-            origin=_signer(self.instance, self._signing_key).name,
+            origin=self.origin,
         )
 
     def journal(self) -> Search:
@@ -408,7 +419,7 @@ class Installation:
             self.config.audit,
             disk=LocalDisk(),
             clock=self.clock,
-            origin=_signer(self.instance, self._signing_key).name,
+            origin=self.origin,
             of_request=of_request,
             begins=begins,
             moment=moment,
@@ -507,7 +518,9 @@ class Installation:
                 action=f"keystead:Audit{notice.event.capitalize()}",
                 outcome=AuditUnavailable.code if notice.event is Event.STOPPED else OK,
                 detail=(
-                    f"{notice.reason} "
+                    notice.reason
+                    if notice.event is Event.REKEYED
+                    else f"{notice.reason} "
                     f"(dropped {notice.dropped_bytes} bytes, refused {notice.refused} records)"
                 ),
                 time=int(self.clock.now() * 1e6),
@@ -590,10 +603,6 @@ def _renew_jobs(config: Config, accounts: Iterable[str], clock: Clock) -> None:
             with opened.transact("renew-jobs") as tx:
                 for jobs in renewed:
                     tx.put_principal(jobs)
-
-
-def _signer(instance: str, signing_key: bytes) -> NoteSigner:
-    return NoteSigner(f"keystead-{instance}", Ed25519PrivateKey.from_private_bytes(signing_key))
 
 
 def _access_key(

@@ -12,14 +12,14 @@ from keystead.audit import checkpoint as checkpoints
 from keystead.core.disk import Disk
 
 FOLDER: Final = "cosigned"
-_TEMPORARY: Final = ".tmp"
+TEMPORARY: Final = ".tmp"  # what the name of a file ends in while it is written
 
 
 def notes(disk: Disk, directory: Path) -> Iterator[tuple[str, bytes]]:
     """The signed checkpoints of a log, the newest and those that are cosigned: their files and the notes."""
-    for file in [f"{FOLDER}/{name}" for name in disk.names(directory / FOLDER) if name != _TEMPORARY] + [
-        checkpoints.FILE
-    ]:
+    for file in [
+        f"{FOLDER}/{name}" for name in disk.names(directory / FOLDER) if not name.endswith(TEMPORARY)
+    ] + [checkpoints.FILE]:
         try:
             yield file, disk.read(directory / file)
         except FileNotFoundError:
@@ -36,7 +36,7 @@ def keep(disk: Disk, directory: Path, name: str, note: bytes) -> None:
 
 def put(disk: Disk, path: Path, data: bytes) -> None:
     """Write a file so that there is at any moment the old one or the new one, and durably the new one at the end."""
-    temporary = path.parent / _TEMPORARY
+    temporary = path.with_name(path.name + TEMPORARY)
     file = disk.create(temporary)
     try:
         file.write(data, 0)
