@@ -128,11 +128,13 @@ class Visit:
         context: Mapping[str, str] | None = None,
         tokens: tuple[str, ...] = (),
         expected: str = "",
+        any_account: bool = False,
     ) -> OpenKey:
         """Open the key that ``reference`` names, for ``action``; raises what the caller is told.
 
         ``context`` is the encryption context as far as there is one, ``expected`` the id that the key must have,
-        and ``usage`` None stands for any.
+        and ``usage`` None stands for any. With ``any_account`` an id without an account names a key of any, as the one
+        in a ciphertext does.
         """
         caller, entry, working = self.caller, self.entry, self._gate.working
         identity = caller.identity
@@ -152,7 +154,7 @@ class Visit:
             key_id = target
         self.refs.append(f"{caller.region}/{key_id}")  # as `key_ref` has it
         held = working.key(caller.region, key_id)
-        if held is None or held.key.account != account:
+        if held is None or (held.key.account != account and not any_account):
             entry.key = f"arn:aws:kms:{caller.region}:{account}:key/{key_id}"
             raise unknown_key(caller, action, account, entry.key)
         entry.key, entry.version = held.arn, held.version

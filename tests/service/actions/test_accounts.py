@@ -229,3 +229,22 @@ def test_what_aws_keeps_within_an_account_stays_there(bench: ServiceBench, secon
     across = (c.DescribeKey(key), c.GetKeyRotationStatus(key), c.ListGrants(key), c.Encrypt(key, b"x"))
     for command in across:
         bench.do(command, bench.caller(second.administrator.arn))
+
+
+def test_a_ciphertext_leads_to_its_key_in_whatever_account(bench: ServiceBench, second: NewAccount) -> None:
+    """Decrypt without a KeyId works across accounts as with one; who may not is told the same as of no key."""
+    admin = second.administrator.arn
+    open_, closed = key_for(bench, root_arn(second.account.id)), key_for(bench)
+    for command in (c.Decrypt, lambda blob: c.ReEncrypt(blob, open_)):
+        for key, allowed in ((open_, True), (closed, False)):
+            answer = bench.answer(command(bench.do(c.Encrypt(key, b"x")).blob), admin)
+            assert (answer.error is None) is allowed
+    refused = bench.refusal(c.Decrypt(bench.do(c.Encrypt(closed, b"x")).blob), admin)
+    gone = bench.do(c.Encrypt(closed, b"x")).blob
+    bench.do(c.ScheduleKeyDeletion(KeyReference(closed.name), 7))
+    bench.house.audit.later(8 * 86_400)
+    bench.do(c.DestroyKey(KeyReference(closed.name)), service_arn(ACCOUNT, "jobs"))
+    assert bench.refusal(c.Decrypt(gone), admin) == refused
+    assert refused.startswith(
+        "AccessDenied: The ciphertext refers to a customer master key that does not exist"
+    )

@@ -221,7 +221,8 @@ class Source:
         if parsed is None:
             raise InvalidRequest("KeyId is required to decrypt with an asymmetric KMS key.")
         try:
-            return visit.use(KeyReference(parsed.key_id), action, context=self._context, tokens=self._tokens)
+            made_it = KeyReference(parsed.key_id)
+            return visit.use(made_it, action, context=self._context, tokens=self._tokens, any_account=True)
         except (NotFound, AccessDenied):
             # Whether the blob's key is unknown or forbidden is not for a stranger to know.
             raise AccessDenied(
