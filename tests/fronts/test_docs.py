@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from keystead.core import errors
@@ -17,6 +18,7 @@ from keystead.fronts.native.front import ROWS, STATUS
 from keystead.testing.installation import Installation
 from keystead.testing.issuer import Issuer
 
+EXAMPLE_KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
 EXAMPLE_ID = "AKIAIOSFODNN7EXAMPLE"
 EXAMPLE_ISSUER = "https://token.example.com"
 OTHER_SECTIONS = {"Errors", "Not signed"}
@@ -85,14 +87,21 @@ def test_the_examples_of_the_native_api_are_true(native_sections: dict[str, str]
     """Each request of the page is carried out in the page's order, and its answer looks like the page's."""
     house = Installation()
     gate = house.gate()
-    access_key_id = EXAMPLE_ID
+    access_key_id, key_id = EXAMPLE_ID, EXAMPLE_KEY
     for number, name in enumerate(each for each in native_sections if each in ROWS):
         request, told = re.findall(r"```json\n(.*?)```", native_sections[name], flags=re.DOTALL)
         row = ROWS[name]
-        taken = json.loads(request.replace(EXAMPLE_ID, access_key_id).replace(EXAMPLE_ISSUER, issuer_url))
-        command = row.command(row.takes(**taken))
-        answer = row.answer(gate.ask(house.caller(f"r-{number}"), command).outcome())
-        access_key_id = str(answer.get("access_key_id", access_key_id))
+        for example, true in (
+            (EXAMPLE_ID, access_key_id),
+            (EXAMPLE_ISSUER, issuer_url),
+            (EXAMPLE_KEY, key_id),
+        ):
+            request = request.replace(example, true)
+        command = row.command(msgspec.json.decode(request, type=row.takes))
+        told_here = gate.ask(house.caller(f"r-{number}"), command).outcome()
+        answer = json.loads(msgspec.json.encode(row.answer(told_here)))
+        access_key_id = answer.get("access_key_id", access_key_id)
+        key_id = answer.get("key_id", key_id)
 
         assert form(answer) == form(json.loads(told)), name
 
