@@ -29,9 +29,11 @@ from keystead.core.principal import service_arn, user_arn
 from keystead.crypto.secret import Secret
 from keystead.crypto.transfer import TransferKeys
 from keystead.service.caller import Caller, identity_of
+from keystead.service.commands import identity as i
 from keystead.service.commands import kms as c
 from keystead.service.entry import Entry, decode, encode
 from keystead.service.linking import Peer
+from keystead.service.results.identity import NewAccount
 from keystead.service.results.kms import KeyDescription
 
 PASSPHRASE = "correct horse battery staple"
@@ -234,6 +236,29 @@ def test_jobs_ask_as_a_principal_of_their_own(installation: Installation) -> Non
     with pytest.raises(DataDamaged, match="jobs' principal"):
         post.jobs("job-2", "eu-central-1")
     post.close()
+
+
+def test_a_second_account_has_jobs_of_its_own_and_lasts(
+    config: Config, founded: Founded, installation: Installation
+) -> None:
+    """It stands beside the first, its jobs ask as its own principal, and the next start knows it and renews them."""
+    post = installation.post("control")
+    made = post.gate.ask(admin(installation), i.CreateAccount("second")).outcome()
+    assert isinstance(made, NewAccount)
+    second = made.account.id
+    arn = service_arn(second, "jobs")
+    assert post.jobs("job-1", "eu-central-1", second).identity.arn == arn
+    with post.store.view() as view:
+        names = {account.id: account.name for account in view.accounts("", 10)}
+        jobs = view.principal(arn)
+    assert names == {founded.account: "main", second: "second"}
+    post.close()
+    assert jobs is not None
+    change(config, lambda tx: tx.put_principal(replace(jobs, policy="")))
+    again = Installation.open(config, SECRETS, installation.clock, system_random)
+    assert again.custodian.knows(second)
+    with closing(store.connect(config.store)) as opened, opened.view() as view:
+        assert view.principal(arn) == jobs
 
 
 def test_the_jobs_of_an_older_installation_learn_what_is_new(
