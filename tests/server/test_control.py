@@ -72,7 +72,7 @@ class Bench:
             runner=Runner(
                 gate=self.gate,
                 look=self._look,
-                caller=lambda request, _: self.house.caller(request),
+                caller=lambda request, _region, _account: self.house.caller(request),
                 random=self.house.random,
                 log=self.log,
             ),
