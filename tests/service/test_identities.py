@@ -27,6 +27,7 @@ SESSION = Session(
     principal=ROLE.arn,
     user_id="AROA:ci",
     issued=10.0,
+    epoch=7,
     expires=20.0,
 )
 
@@ -200,12 +201,12 @@ def test_a_users_own_session_is_the_user(shelf: Shelf) -> None:
         ({}, 19.9, True),
         ({}, 20.0, False),
         ({"enabled": False}, 15.0, False),
-        ({"sessions_from": 9.9}, 15.0, True),
-        ({"sessions_from": 10.0}, 15.0, False),
+        ({"sessions_from": 7}, 15.0, True),
+        ({"sessions_from": 8}, 15.0, False),
     ],
 )
 def test_when_a_session_lives(fields: dict[str, Any], now: float, *, alive: bool) -> None:
-    """Until it is over, or its role is disabled, or the role's sessions of that time are revoked."""
+    """Until it is over, or its role is disabled, or the role's sessions of that epoch are revoked."""
     assert lives(replace(ROLE, **fields), SESSION, now) is alive
 
 

@@ -59,7 +59,7 @@ class Principal:
     tags: tuple[tuple[str, str], ...] = ()
     trust: str = ""  # of a role: the policy that says who may assume it
     session_seconds: int = HOUR  # of a role: how long a session may last
-    sessions_from: float = 0.0  # Unix seconds: sessions that began before are revoked
+    sessions_from: int = 0  # the number of a change: sessions that were opened before it are revoked
     mfa: str = field(default="", repr=False)  # the secret of its one-time passwords, wrapped by the custodian
     mfa_step: int = 0  # of the newest one-time password that was used: none counts twice
 
@@ -93,6 +93,7 @@ class Session:
     user_id: str  # aws:userid
     issued: float  # Unix seconds
     expires: float
+    epoch: int = 0  # the newest change that was known when it was opened
     policies: tuple[str, ...] = ()  # JSON texts: what limits this session
     attached: tuple[str, ...] = ()  # ARNs of policies that limit it as well
     tags: tuple[tuple[str, str], ...] = ()  # beside the principal's; of two with one name these count

@@ -69,8 +69,12 @@ def identify(view: View, principal: Principal, session: Session | None = None) -
 
 
 def lives(principal: Principal, session: Session, now: float) -> bool:
-    """Whether a session is neither over nor revoked."""
-    return principal.enabled and principal.sessions_from < session.issued and now < session.expires
+    """Whether a session is neither over nor revoked.
+
+    That it was opened before it was revoked is told by the numbers of changes, which are in the store's own order: by
+    the clock, one that was being opened meanwhile would come after.
+    """
+    return principal.enabled and principal.sessions_from <= session.epoch and now < session.expires
 
 
 def unique_id(principal: Principal) -> str:

@@ -446,7 +446,7 @@ class WorkingSet:
     def _load_session(self, view: View, presented: Presented) -> Held:
         session = presented.session
         principal = view.principal(session.principal)
-        if principal is None or not principal.enabled or session.issued <= principal.sessions_from:
+        if principal is None or not principal.enabled or session.epoch < principal.sessions_from:
             return Absent(session.principal)
         identity = identify(view, principal, session)
         return HeldCredential(session.access_key, presented.secret, identity, presented.token)

@@ -114,7 +114,7 @@ def test_a_session_that_was_ended_is_not_found(ring: Ring, end: str) -> None:
     if end == "disabled":
         ring.put(replace(role, enabled=False))
     elif end == "revoked":
-        ring.put(replace(role, sessions_from=now))
+        ring.put(replace(role, sessions_from=ring.session.epoch + 1))
     else:
         with ring.house.store.transact("delete") as tx:
             tx.delete_principal(ROLE)

@@ -2,6 +2,7 @@
 
 import re
 from base64 import b32decode
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -446,23 +447,30 @@ def test_a_role_goes_with_what_it_was_granted(bench: ServiceBench) -> None:
 def test_sessions_of_an_earlier_principal_of_the_same_name_stay_over(bench: ServiceBench) -> None:
     """A session that began before the role was made anew is none of its sessions; one that begins now is."""
     old = make(bench, "role", "deploy")
-    before, at_once = session(old, bench.house.clock.now()), session(old, bench.house.clock.now() + 9)
+    before = session(old, bench.house.clock.now(), newest(bench))
     assert lives(old, before, bench.house.clock.now())
     bench.do(i.DeletePrincipal("deploy", "role"))
     bench.house.audit.later(9)
     new = make(bench, "role", "deploy")
     assert not lives(new, before, bench.house.clock.now())
-    assert lives(new, at_once, bench.house.clock.now())
+    assert lives(new, session(new, bench.house.clock.now(), newest(bench)), bench.house.clock.now())
 
 
-def session(principal: Principal, issued: float) -> Session:
-    """A session that lasts an hour."""
+def newest(bench: ServiceBench) -> int:
+    """The number of the newest change."""
+    with bench.house.store.view() as view:
+        return view.newest_change()
+
+
+def session(principal: Principal, issued: float, epoch: int) -> Session:
+    """A session that lasts an hour, opened when this was the newest change."""
     return Session(
         access_key="ASIAX",
         arn=principal.arn,
         principal=principal.arn,
         user_id="x",
         issued=issued,
+        epoch=epoch,
         expires=issued + 3600,
     )
 
@@ -481,7 +489,7 @@ def test_to_revoke_is_to_end_sessions_keys_and_grants_in_one_change(
     mine, theirs = {grant(bench, arn), grant(bench, arn)}, grant(bench, CAROL, retiring=arn)
     bench.house.audit.later(60)
     now = bench.house.clock.now()
-    running = session(kept(bench, arn), now)
+    running = session(kept(bench, arn), now, newest(bench))
     with bench.house.store.view() as view:
         epoch = view.newest_change()
 
@@ -492,8 +500,10 @@ def test_to_revoke_is_to_end_sessions_keys_and_grants_in_one_change(
     assert (done.access_keys, done.grants) == (foreseen.access_keys, foreseen.grants) == (keys[1:], len(mine))
 
     after = kept(bench, arn)
-    assert (after.sessions_from, after.enabled) == (now, not disable)
+    assert after.enabled is not disable
+    assert epoch < after.sessions_from <= newest(bench)
     assert not lives(after, running, now)
+    assert lives(replace(after, enabled=True), session(after, now, newest(bench)), now)
     with bench.house.store.view() as view:
         assert [key.enabled for key in view.access_keys(arn)] == [False] * len(keys)
         assert view.grants_to(arn, 10) == []

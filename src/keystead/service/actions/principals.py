@@ -10,7 +10,6 @@ A secret is given out once, when it is made. It is kept only wrapped by the cust
 passwords need it for each check.
 """
 
-import math
 import re
 from base64 import b32encode, b64encode
 from collections.abc import Callable, Iterable, Mapping
@@ -83,7 +82,7 @@ def create_principal(command: i.CreatePrincipal, desk: Desk) -> PrincipalDescrip
         account=desk.account,
         name=command.name,
         created=desk.now,
-        sessions_from=math.nextafter(desk.now, 0.0),  # sessions of an earlier one of that name stay over
+        sessions_from=desk.tx.newest_change() + 1,  # sessions of an earlier one of that name stay over
     )
     wanted = _with(desk, blank, command)
     for action in dict.fromkeys(_PARTS[part] for part in _different(blank, wanted)):
@@ -178,7 +177,7 @@ def revoke_principal(command: i.RevokePrincipal, desk: Desk) -> Revoked:
     found, keys = _revocable(desk, arn)
     check_not_oneself(desk, arn, "revoke")
     check_boundary(desk, found)
-    revoked = replace(found, sessions_from=desk.now, enabled=found.enabled and not command.disable)
+    revoked = replace(found, sessions_from=desk.tx.newest_change() + 1, enabled=found.enabled and not command.disable)
     with way_in_kept(desk):
         desk.tx.put_principal(revoked)
         for key in keys:

@@ -400,6 +400,7 @@ def _own(command: c.GetSessionToken, desk: Desk, *, mfa: float) -> NewSession:
         principal=caller.arn,
         user_id=caller.user_id,
         issued=desk.now,
+        epoch=desk.entry.epoch,
         expires=_end(desk, OWN_SECONDS if command.seconds is None else command.seconds),
         mfa=mfa,
     )
@@ -452,6 +453,7 @@ def _open(
         principal=role.arn,
         user_id=f"{unique_id(role)}:{name}",
         issued=desk.now,
+        epoch=desk.entry.epoch,
         expires=_end(desk, seconds),
         policies=limits.policies,
         attached=limits.attached,

@@ -209,7 +209,7 @@ principals = Table(
     Column("tags", Text, nullable=False),  # a JSON array of pairs
     Column("trust", Text, nullable=False),
     Column("session_seconds", Integer, nullable=False),
-    Column("sessions_from", Double, nullable=False),
+    Column("sessions_from", NUMBER, nullable=False),
     Column("mfa", Text, nullable=False),
     Column("mfa_step", Integer, nullable=False),
 )

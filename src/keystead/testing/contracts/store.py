@@ -414,7 +414,7 @@ class StoreContract:
             tags=(("z", '"\u00e9\\'), ("a", "")),
             trust='{"Statement": [7]}',
             session_seconds=7200,
-            sessions_from=2.75,
+            sessions_from=2**40,
             mfa="wrapped",
             mfa_step=56_666_666,
         )

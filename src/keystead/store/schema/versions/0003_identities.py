@@ -51,7 +51,7 @@ def upgrade() -> None:
         sa.Column("tags", sa.Text, nullable=False),
         sa.Column("trust", sa.Text, nullable=False),
         sa.Column("session_seconds", sa.Integer, nullable=False),
-        sa.Column("sessions_from", sa.Double, nullable=False),
+        sa.Column("sessions_from", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("mfa", sa.Text, nullable=False),
         sa.Column("mfa_step", sa.Integer, nullable=False),
     )
