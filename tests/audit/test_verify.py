@@ -89,7 +89,7 @@ def test_a_sound_log_verifies(bench: AuditBench) -> None:
     for index in range(SIGNED):
         tree.append(leaf_hash(entry(index)))
     assert report.records == SIGNED + TAIL
-    assert report.logs == (("keystead-test/w0", SIGNED, tree.root(), TAIL, 0, ()),)
+    assert report.logs == (("keystead-test/w0", SIGNED, tree.root(), TAIL, 0, (), 0, 0, 0),)
     assert told == [("keystead-test/w0", size, SIGNED) for size in (256, 512, SIGNED)]
 
 

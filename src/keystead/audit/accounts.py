@@ -39,6 +39,7 @@ from keystead.audit.tiles import Shelf, read_file, tile_path, tile_reader
 from keystead.audit.usage import is_log
 from keystead.core.disk import Disk
 from keystead.core.errors import AuditUnavailable, InvalidRequest, NotFound
+from keystead.core.ledger import Row, Section
 from keystead.crypto.merkle import (
     HASH_BYTES,
     TILE_WIDTH,
@@ -100,24 +101,6 @@ def read_head(note: bytes, verifier: Verifier) -> Head:
 def leaf_of(index: int, seen: bytes) -> bytes:
     """The hash of an entry in the tree of an account that sees it so."""
     return leaf_hash(index.to_bytes(_INDEX_BYTES, "big") + seen)
-
-
-class Section(NamedTuple):
-    """An account's head in one log, as of the checkpoint that goes with it."""
-
-    log: str
-    head: Head
-    note: bytes
-    checkpoint: bytes
-    since: tuple[bytes, ...]  # that the account's tree begins with the one that was asked about
-
-
-class Row(NamedTuple):
-    """One leaf of an account's tree."""
-
-    record: int  # its index in the log
-    leaf: bytes
-    seen: bytes | None  # None: pruned
 
 
 class _Tree:
@@ -371,7 +354,7 @@ class AccountTrees:
             raise InvalidRequest(f"The log {log} has {head.entries} entries of the account, not {since}.")
         proof = consistency_proof(since, head.entries, tree.read)
         signature = self._sign(name(head.origin, account), head.text())
-        return Section(log, head, signature, note, tuple(proof))
+        return Section(log, head.entries, signature, note, tuple(proof))
 
     def _rows(self, log: str, account: str, first: int, limit: int) -> list[Row]:
         directory = self._root / log

@@ -27,11 +27,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from keystead.audit import checkpoint, segment
+from keystead.audit import checkpoint, prune, segment
 from keystead.audit.damage import Damaged
 from keystead.audit.reading import covered
 from keystead.audit.segment import Batch
-from keystead.audit.tiles import read_bundle
 from keystead.audit.usage import is_log
 from keystead.core.disk import Disk
 from keystead.core.errors import AuditUnavailable, DataDamaged
@@ -67,6 +66,8 @@ class Follower:
         self, log: str, position: int, limit: int, *, unsettled: bool = False
     ) -> list[tuple[int, bytes]]:
         """Up to ``limit`` entries from a position on, each with its index, without a gap; none when there is no more.
+
+        What was pruned is passed over.
 
         Fewer than ``limit`` do not mean that there are no more. Raises `DataDamaged` when the log's files are not what
         they should be, and `AuditUnavailable` when they cannot be read now.
@@ -143,7 +144,11 @@ class _Tail:
         while position < stop:
             index, place = divmod(position, TILE_WIDTH)
             width = partial_width(self._signed, 0, index)
-            frames = read_bundle(self._disk, self._directory, index, width)[1]
+            frames = prune.kept(self._disk, self._directory, index, width)
+            if frames is None:
+                position = (index + 1) * TILE_WIDTH
+                stop = min(position + limit - len(found), self._signed)
+                continue
             for frame in frames[place : place + stop - position]:
                 found.append((position, frame[2:]))
                 position += 1

@@ -40,13 +40,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, Protocol, Self, TypeVar, cast
 
 from keystead.audit import checkpoint as checkpoints
+from keystead.audit import prune
 from keystead.audit import segment as segments
 from keystead.audit.checkpoint import Checkpoint
 from keystead.audit.damage import Damaged
 from keystead.audit.logkeys import SigningKeys
 from keystead.audit.recovery import Recovered, recover
 from keystead.audit.segment import Segment
-from keystead.audit.tiles import ENTRIES, Shelf, read_bundle, read_file, tile_path
+from keystead.audit.tiles import ENTRIES, Shelf, read_file, tile_path
 from keystead.core.disk import Disk, File
 from keystead.core.errors import AuditUnavailable, ConfigError, DataDamaged, TooLarge
 from keystead.core.ports import Clock, Random, Used
@@ -63,6 +64,7 @@ _HEAL_SECONDS: Final = 0.25
 _SPARE_SECONDS: Final = (
     0.3  # three times this is how long a commit waits for a segment that is being prepared
 )
+_SEGMENT_SECONDS: Final = 86_400.0  # in use at most: what is pruned must not live on in a segment
 _CLOSE_SECONDS: Final = 10.0
 _MAX_UNRELEASED: Final = 8  # segments; beyond, tiles are too far behind to go on piling up
 _REASON_CHARACTERS: Final = 300
@@ -184,6 +186,7 @@ class Log:
         self._sequence = found.replay.sequence
         self._segment: Segment | None = None
         self._offset = 0
+        self._segment_since = 0.0
         self._limit = segment_bytes - _RESERVE
         self._spare: Segment | None = None
         self._preparing: Future[Segment] | None = None
@@ -342,6 +345,8 @@ class Log:
         self._rekey()
         if self._publishing is None and self._clock.monotonic() >= self._publish_at:
             self._publish()
+        if self._spare is not None and not self._retired and self._is_old():
+            self._advance()
         self._release()
         if self._spare is None and (not self._retired or self._offset > self._limit // 2):
             self._prepare()
@@ -391,8 +396,8 @@ class Log:
         """The committed entries from ``start`` up to ``stop``; costs one file for every 256 of them.
 
         Files in which the bytes ``holding`` do not occur may be passed over whole, which makes a search of
-        many entries for few of them some ten times faster. Raises `DataDamaged` when a file does not hold
-        what it should.
+        many entries for few of them some ten times faster; so are those that were pruned. Raises `DataDamaged`
+        when a file does not hold what it should.
         """
         start, stop = max(0, start), min(stop, self._size)
         while start < stop:
@@ -411,16 +416,18 @@ class Log:
             start += TILE_WIDTH - place
 
     def _read(self, index: int) -> bytes:
-        """A bundle's bytes from the disk."""
+        """A bundle's bytes from the disk; none of what was pruned."""
         try:
             return read_file(self._disk, self._directory, ENTRIES, index, TILE_WIDTH)[1]
         except Damaged as damage:
+            if index in prune.stated(self._disk, self._directory):
+                return b""
             raise DataDamaged(_explain(self._directory, damage)) from None
 
     def _stored(self, index: int) -> list[bytes]:
-        """A bundle's entries from the disk."""
+        """A bundle's entries from the disk; none of what was pruned."""
         try:
-            return read_bundle(self._disk, self._directory, index, TILE_WIDTH)[1]
+            return prune.kept(self._disk, self._directory, index, TILE_WIDTH) or []
         except Damaged as damage:
             raise DataDamaged(_explain(self._directory, damage)) from None
 
@@ -477,6 +484,7 @@ class Log:
             recycle=recycle,
         )
         self._offset = segments.HEADER_BYTES
+        self._segment_since = self._clock.monotonic()
         if replay.torn:
             reason = f"{replay.torn_file} ended in an unfinished batch, which was never acknowledged"
             self._write_notice(self._segment, Event.RECOVERED, reason, replay.torn)
@@ -512,7 +520,14 @@ class Log:
         self._retired.append(_Retired(self._current, self._size, suspect=False))
         self._segment = segment
         self._offset = segments.HEADER_BYTES
+        self._segment_since = self._clock.monotonic()
         return segment
+
+    def _is_old(self) -> bool:
+        """Whether the segment in use has held its first records for long."""
+        if self._segment is None or self._offset == segments.HEADER_BYTES:
+            return False
+        return self._clock.monotonic() - self._segment_since >= _SEGMENT_SECONDS
 
     def _take_spare(self, seconds: float) -> Segment:
         if len(self._retired) >= _MAX_UNRELEASED:
@@ -709,6 +724,7 @@ class Log:
             self._trouble["segments"] = str(error)
             return
         self._offset = segments.HEADER_BYTES
+        self._segment_since = self._clock.monotonic()
         try:
             self._write_notice(segment, Event.RESUMED, self._failure, 0)
         except OSError as error:

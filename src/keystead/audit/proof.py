@@ -18,10 +18,10 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 
 from keystead.audit import checkpoint as checkpoints
-from keystead.audit import cosigned, logkeys
+from keystead.audit import cosigned, logkeys, prune
 from keystead.audit.checkpoint import Checkpoint, read_checkpoint, unproven_checkpoint
 from keystead.audit.damage import Damaged
-from keystead.audit.tiles import read_bundle, tile_reader
+from keystead.audit.tiles import tile_reader
 from keystead.core.disk import Disk
 from keystead.crypto import merkle
 from keystead.crypto.merkle import InvalidProof, TileReader, leaf_hash, partial_width
@@ -106,7 +106,9 @@ def prove(disk: Disk, root: Path, event: str) -> Inclusion:
         raise NotCovered(f"the checkpoint covers {newest.size} records of {origin}, not yet {event}")
     note, signed = _best(disk, directory, origin, index)
     number, place = divmod(index, merkle.TILE_WIDTH)
-    frames = read_bundle(disk, directory, number, partial_width(newest.size, 0, number))[1]
+    frames = prune.kept(disk, directory, number, partial_width(newest.size, 0, number))
+    if frames is None:
+        raise NoSuchEvent(f"the entry of {event} was removed when its time was over: only its hash is left")
     hashes = merkle.inclusion_proof(index, signed.size, _reader(disk, directory, newest.size))
     try:
         entry = frames[place][2:].decode()
@@ -135,7 +137,7 @@ def prove_consistency(disk: Disk, root: Path, old: bytes) -> Consistency:
     return Consistency(CONSISTENCY, old.decode(), _text(hashes), note.decode(), _statements(disk, directory))
 
 
-def best_checkpoint(disk: Disk, directory: Path) -> list[bytes]:
+def checkpoints_of(disk: Disk, directory: Path) -> list[bytes]:
     """The newest checkpoint of a log, and those that witnesses have cosigned, each with its cosignatures."""
     return _merged(note for _, note in cosigned.notes(disk, directory))
 
@@ -220,7 +222,7 @@ def _newest(disk: Disk, directory: Path, origin: str) -> tuple[Checkpoint, bytes
 def _best(disk: Disk, directory: Path, origin: str, index: int) -> tuple[bytes, Checkpoint]:
     """The checkpoint that covers a record and has the most cosignatures; of equal ones the newest."""
     found = []
-    for note in best_checkpoint(disk, directory):
+    for note in checkpoints_of(disk, directory):
         with suppress(InvalidNote):
             signed = unproven_checkpoint(note)
             if signed.size > index and signed.origin == origin:

@@ -53,15 +53,10 @@ class Pruned(NamedTuple):
         return sum(map(len, self.bundles)) * TILE_WIDTH
 
     def plus(self, bundles: Iterable[int], began: int) -> "Pruned":
-        """With more bundles gone; ``began`` counts when the first was still there until now."""
-        runs: list[range] = []
-        for number in sorted({*bundles, *(number for run in self.bundles for number in run)}):
-            if runs and runs[-1].stop == number:
-                runs[-1] = range(runs[-1].start, number + 1)
-            else:
-                runs.append(range(number, number + 1))
+        """With more bundles gone; ``began`` is the time of the log's first entry, if that is still known."""
+        runs = runs_of({*bundles, *(number for run in self.bundles for number in run)})
         minimum = max(self.minimum, runs[-1].stop * TILE_WIDTH if runs else 0)
-        return Pruned(minimum, self.began or began, tuple(runs))
+        return Pruned(minimum, self.began or began, runs)
 
     def text(self, origin: str) -> str:
         """The statement, ready to sign under its own name (`name`)."""
@@ -70,6 +65,17 @@ class Pruned(NamedTuple):
 
 
 NOTHING: Final = Pruned()
+
+
+def runs_of(numbers: Iterable[int]) -> tuple[range, ...]:
+    """Numbers as runs, in order."""
+    runs: list[range] = []
+    for number in sorted(numbers):
+        if runs and runs[-1].stop == number:
+            runs[-1] = range(runs[-1].start, number + 1)
+        else:
+            runs.append(range(number, number + 1))
+    return tuple(runs)
 
 
 def name(origin: str) -> str:
@@ -103,6 +109,15 @@ def stated(disk: Disk, directory: Path) -> Pruned:
         raise Damaged(0, FILE, str(error)) from None
 
 
+def is_there(disk: Disk, directory: Path, bundle: int) -> bool:
+    """Whether a full bundle's file is there."""
+    try:
+        disk.open(directory / tile_path(ENTRIES, bundle)).close()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def kept(disk: Disk, directory: Path, index: int, width: int) -> list[bytes] | None:
     """A bundle's first ``width`` entries, each with its length before it; None for one that was removed."""
     try:
@@ -113,34 +128,28 @@ def kept(disk: Disk, directory: Path, index: int, width: int) -> list[bytes] | N
         raise
 
 
-def prune(
-    disk: Disk, directory: Path, before: Pruned, bundles: Iterable[int], note: bytes, after: Pruned
-) -> int:
-    """Remove bundles from a log, after the statement that they are gone; returns how many were.
+def state(disk: Disk, directory: Path, note: bytes) -> None:
+    """Put a signed statement in its place, durably: from here on what it names is accounted for."""
+    file = disk.create(directory / _TEMPORARY)
+    try:
+        file.write(note, 0)
+        file.sync()
+    finally:
+        file.close()
+    disk.rename(directory / _TEMPORARY, directory / FILE)
+    disk.sync(directory)
 
-    ``note`` states ``after``, signed. (1) The statement, beside, synced, renamed, and its directory synced: from here
-    on a missing bundle is accounted for. (2) The bundles, those included that a crash after (1) has left earlier.
-    """
-    if after != before:
-        file = disk.create(directory / _TEMPORARY)
-        try:
-            file.write(note, 0)
-            file.sync()
-        finally:
-            file.close()
-        disk.rename(directory / _TEMPORARY, directory / FILE)
-        disk.sync(directory)
-    removed = 0
+
+def remove(disk: Disk, directory: Path, bundles: Iterable[int]) -> None:
+    """Remove bundles that the statement names, as far as they are there."""
     folders = set()
     for number in bundles:
         path = directory / tile_path(ENTRIES, number)
         with suppress(FileNotFoundError):
             disk.remove(path)
-            removed += 1
             folders.add(path.parent)
     for folder in sorted(folders):
         disk.sync(folder)
-    return removed
 
 
 def _read(text: str, expected: str) -> Pruned:

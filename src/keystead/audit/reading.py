@@ -6,9 +6,8 @@ Nothing is checked here beyond the form: whoever needs proof runs `keystead.audi
 from collections.abc import Iterator
 from pathlib import Path
 
-from keystead.audit import checkpoint, segment
+from keystead.audit import checkpoint, prune, segment
 from keystead.audit.damage import Damaged
-from keystead.audit.tiles import read_bundle
 from keystead.core.disk import Disk
 from keystead.crypto.merkle import TILE_WIDTH
 
@@ -18,15 +17,16 @@ _ATTEMPTS = 5
 def entries(disk: Disk, directory: Path, last: int | None = None) -> Iterator[bytes]:
     """The records of a log in order, those that no checkpoint covers yet included; or only the ``last`` ones.
 
-    A log may be in use meanwhile. Raises `Damaged` when its files are not in their form.
+    A log may be in use meanwhile; what was pruned from it is passed over. Raises `Damaged` when its files are not in
+    their form.
     """
     size, tail = _begin(disk, directory)
     start = 0 if last is None else max(0, size + len(tail) - last)
     while start < size:
         index, place = divmod(start, TILE_WIDTH)
         width = min(TILE_WIDTH, size - index * TILE_WIDTH)
-        _, frames = read_bundle(disk, directory, index, width)
-        for frame in frames[place:]:
+        frames = prune.kept(disk, directory, index, width)
+        for frame in (frames or ())[place:]:
             yield frame[2:]
         start = (index + 1) * TILE_WIDTH
     yield from tail[max(0, len(tail) - last) :] if last is not None else tail

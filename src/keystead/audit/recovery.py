@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keystead.audit import checkpoint as checkpoints
-from keystead.audit import segment
+from keystead.audit import prune, segment
 from keystead.audit.checkpoint import Checkpoint, read_checkpoint
 from keystead.audit.damage import Damaged
+from keystead.audit.prune import NOTHING, Pruned
 from keystead.audit.tiles import ENTRIES, FOLDER, read_bundle, read_file, tile_path, tile_reader
 from keystead.core.disk import Disk
 from keystead.crypto.merkle import HASH_BYTES, TILE_WIDTH, Frontier, leaf_hash, partial_width, root_of
@@ -74,14 +75,21 @@ def signed_checkpoint(disk: Disk, directory: Path, verifier: Verifier) -> Checkp
 
 
 def check_tree(
-    disk: Disk, directory: Path, signed: Checkpoint, progress: Progress | None = None, *, start: int = 0
+    disk: Disk,
+    directory: Path,
+    signed: Checkpoint,
+    progress: Progress | None = None,
+    *,
+    start: int = 0,
+    pruned: Pruned = NOTHING,
 ) -> None:
     """Check every record under the checkpoint against every hash over it, up to the signed root.
 
     Raises `Damaged` for the first record that does not fit: (1) entry against its hash in the level-0
     tile; (2) each full tile's root against the tile above; (3) the tiles that are not full; (4) the root;
     and on the way older partial tiles, which clients of older checkpoints may still fetch. Bundles before
-    ``start`` were checked against an older checkpoint; that they still lead to this one, the root tells.
+    ``start`` were checked against an older checkpoint; that they still lead to this one, the root tells. Of
+    what was ``pruned`` the hashes are left, which are checked like all others.
     """
     read = tile_reader(disk, directory)
     size = signed.size
@@ -91,25 +99,12 @@ def check_tree(
 
     tree = Frontier.at(start * TILE_WIDTH, beginning)
     for index in range(start, -(-size // TILE_WIDTH)):
-        width = partial_width(size, 0, index)
-        ill_formed = None
-        try:
-            name, frames = read_bundle(disk, directory, index, width)
-        except Damaged as damage:
-            # A wrong length upsets all records after it: the hashes tell which is the first.
-            ill_formed = damage
-            name, data = read_file(disk, directory, ENTRIES, index, width)
-            frames = segment.frames_of(data)[0][:width]
-        hashes = read(0, index, width)
+        hashes = read(0, index, partial_width(size, 0, index))
+        if index not in pruned or prune.is_there(disk, directory, index):
+            _check_bundle(disk, directory, signed, index, hashes)
         full: list[tuple[int, int, bytes]] = []
-        for place, frame in enumerate(frames):
-            leaf = leaf_hash(frame[2:])
-            if leaf != hashes[place * HASH_BYTES : (place + 1) * HASH_BYTES]:
-                raise _mismatch(disk, directory, signed, index, place, name)
+        for leaf in _cut(hashes):
             full = tree.append(leaf)
-        if ill_formed is not None:
-            raise ill_formed
-        _check_older(disk, directory, ENTRIES, index, width, b"".join(frames), frames)
         for level, number, data in full:
             _check_older(disk, directory, level, number, TILE_WIDTH, data, None)
             above, place = divmod(number, TILE_WIDTH)
@@ -124,6 +119,25 @@ def check_tree(
         _check_older(disk, directory, level, number, len(data) // HASH_BYTES, data, None)
     if tree.root() != signed.root:
         raise Damaged(0, checkpoints.FILE, f"the root it signs is not that of the {size} records here")
+
+
+def _check_bundle(disk: Disk, directory: Path, signed: Checkpoint, index: int, hashes: bytes) -> None:
+    """Check a bundle's entries against their hashes."""
+    width = partial_width(signed.size, 0, index)
+    ill_formed = None
+    try:
+        name, frames = read_bundle(disk, directory, index, width)
+    except Damaged as damage:
+        # A wrong length upsets all records after it: the hashes tell which is the first.
+        ill_formed = damage
+        name, data = read_file(disk, directory, ENTRIES, index, width)
+        frames = segment.frames_of(data)[0][:width]
+    for place, frame in enumerate(frames):
+        if leaf_hash(frame[2:]) != hashes[place * HASH_BYTES : (place + 1) * HASH_BYTES]:
+            raise _mismatch(disk, directory, signed, index, place, name)
+    if ill_formed is not None:
+        raise ill_formed
+    _check_older(disk, directory, ENTRIES, index, width, b"".join(frames), frames)
 
 
 def check_end(disk: Disk, directory: Path, end: int) -> None:
@@ -143,7 +157,7 @@ def _right_edge(disk: Disk, directory: Path, signed: Checkpoint) -> tuple[Fronti
     index, width = divmod(signed.size, TILE_WIDTH)
     bundle = read_bundle(disk, directory, index, width)[1] if width else []
     if tree.root() != signed.root or [leaf_hash(frame[2:]) for frame in bundle] != tree.levels[0]:
-        check_tree(disk, directory, signed)
+        check_tree(disk, directory, signed, pruned=prune.stated(disk, directory))
     return tree, bundle
 
 

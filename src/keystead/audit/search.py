@@ -19,14 +19,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from keystead.audit import segment
+from keystead.audit import logkeys, prune, segment
+from keystead.audit import proof as proofs
 from keystead.audit.damage import Damaged
 from keystead.audit.reading import covered
-from keystead.audit.tiles import read_bundle
 from keystead.audit.usage import Place, beyond, is_log
 from keystead.core.disk import Disk
-from keystead.core.ports import Clock, Found
-from keystead.crypto.merkle import TILE_WIDTH, partial_width
+from keystead.core.errors import DataDamaged, InvalidRequest, NotFound
+from keystead.core.ports import Clock, Found, Proof
+from keystead.crypto.merkle import TILE_WIDTH, InvalidProof, partial_width
+from keystead.crypto.note import InvalidNote
 
 MOST_ENTRIES: Final = 10_000_000
 SECONDS: Final = 2.0
@@ -75,6 +77,46 @@ class Search:
             if any(self._begins(entry) for _, entry in own):
                 return Found(tuple(found))
         return Found(tuple(found), "; ".join(missing))
+
+    def prove(self, event: str) -> Proof | None:
+        """A proof that an event is in its log; None while no checkpoint covers it."""
+        try:
+            proof = proofs.prove(self._disk, self._root, event)
+        except proofs.NotCovered:
+            return None
+        except proofs.NoSuchEvent as error:
+            raise NotFound(f"There is no such event: {error}.") from None
+        except (Damaged, OSError) as error:
+            raise DataDamaged(f"the audit log of {event} cannot be read: {error}") from None
+        return Proof(proof.entry.encode(), proofs.encode(proof).decode().rstrip())
+
+    def prove_consistency(self, checkpoint: str) -> str:
+        """A proof that a log begins with what that checkpoint signed."""
+        try:
+            proof = proofs.prove_consistency(self._disk, self._root, checkpoint.encode(errors="replace"))
+        except InvalidNote as error:
+            raise InvalidRequest(f"That is not a checkpoint: {error}.") from None
+        except proofs.NoSuchEvent as error:
+            raise NotFound(f"There is no such log: {error}.") from None
+        except (InvalidProof, Damaged, OSError) as error:
+            raise DataDamaged(
+                f"an audit log does not go on from a checkpoint that was kept: {error}"
+            ) from None
+        return proofs.encode(proof).decode().rstrip()
+
+    def checkpoints(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The statements about the logs' keys, and the newest checkpoints of all logs, as notes."""
+        try:
+            statements = logkeys.statements_beside(self._disk, self._root)
+            notes = [
+                note
+                for name in self._disk.names(self._root)
+                if is_log(self._disk, self._root / name)
+                for note in proofs.checkpoints_of(self._disk, self._root / name)
+            ]
+        except (Damaged, OSError) as error:
+            raise DataDamaged(f"the audit logs cannot be read: {error}") from None
+        return tuple(each.decode() for each in statements), tuple(each.decode() for each in notes)
 
     def _pieces(self, holding: bytes, missing: list[str]) -> Iterator[tuple[str, list[tuple[int, bytes]]]]:
         """The entries that hold some bytes, by log, from the ends on; ``missing`` gets what was not searched."""
@@ -125,8 +167,10 @@ class _Log:
             return self._tail(holding)
         index = (self.left - 1) // TILE_WIDTH
         first = index * TILE_WIDTH
-        frames = read_bundle(self._disk, self._directory, index, partial_width(self.left, 0, index))[1]
+        frames = prune.kept(self._disk, self._directory, index, partial_width(self.left, 0, index))
         self.left = first
+        if frames is None:
+            return []
         self.back_to = self._moment(frames[0][2:])
         return [(number, frame[2:]) for number, frame in enumerate(frames, first) if holding in frame]
 

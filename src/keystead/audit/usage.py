@@ -31,11 +31,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, TypeVar
 
-from keystead.audit import checkpoint, segment
+from keystead.audit import checkpoint, prune, segment
 from keystead.audit.damage import Damaged
 from keystead.audit.log import Committed
 from keystead.audit.reading import covered
-from keystead.audit.tiles import ENTRIES, FOLDER, read_bundle, read_file
+from keystead.audit.tiles import FOLDER
 from keystead.core.disk import Disk, File
 from keystead.core.errors import AuditUnavailable
 from keystead.core.ports import Activity, Clock, LastUse, Use, Used
@@ -428,7 +428,9 @@ class Usages:
             size = covered(self._disk, directory)
             if not size:
                 return 0.0
-            began = self._moment(_entry(self._disk, directory, 0, size))
+            began = prune.stated(self._disk, directory).began / 1e6 or self._moment(
+                _entry(self._disk, directory, 0, size)
+            )
             self._began[name] = began
         return began
 
@@ -481,11 +483,10 @@ class Usages:
             )
         for index in range(place.position // TILE_WIDTH, -(-size // TILE_WIDTH)):
             width = partial_width(size, 0, index)
-            if holding in read_file(self._disk, directory, ENTRIES, index, width)[1]:
-                for place_in, frame in enumerate(read_bundle(self._disk, directory, index, width)[1]):
-                    number = index * TILE_WIDTH + place_in
-                    if number >= place.position and holding in frame:
-                        yield number, frame[2:]
+            for place_in, frame in enumerate(prune.kept(self._disk, directory, index, width) or ()):
+                number = index * TILE_WIDTH + place_in
+                if number >= place.position and holding in frame:
+                    yield number, frame[2:]
         yield from beyond(self._disk, directory, Place(max(place.position, size)), holding)
 
 
@@ -610,17 +611,23 @@ def _fits(disk: Disk, directory: Path, place: Place) -> bool:
 
 
 def _entry(disk: Disk, directory: Path, number: int, size: int) -> bytes:
-    """One entry under the checkpoint."""
+    """One entry under the checkpoint; empty when it was pruned."""
     index, place = divmod(number, TILE_WIDTH)
-    return read_bundle(disk, directory, index, partial_width(size, 0, index))[1][place][2:]
+    frames = prune.kept(disk, directory, index, partial_width(size, 0, index))
+    return b"" if frames is None else frames[place][2:]
 
 
 def _entries(disk: Disk, directory: Path, start: int, stop: int) -> Iterator[tuple[int, list[bytes]]]:
-    """Committed entries, some at a time, from the tiles, and from the segments where no checkpoint is yet."""
+    """Committed entries, some at a time, from the tiles, and from the segments where no checkpoint is yet.
+
+    Those that were pruned are empty.
+    """
     size = covered(disk, directory)
     while start < min(size, stop):
         index, place = divmod(start, TILE_WIDTH)
-        frames = read_bundle(disk, directory, index, partial_width(size, 0, index))[1]
+        frames = prune.kept(disk, directory, index, partial_width(size, 0, index))
+        if frames is None:
+            frames = [bytes(2)] * TILE_WIDTH
         entries = [frame[2:] for frame in frames[place : place + stop - start]]
         yield start, entries
         start += len(entries)

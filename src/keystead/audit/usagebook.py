@@ -7,7 +7,7 @@ log. ``docs/formats/usage-index.md`` describes the tables.
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -114,6 +114,13 @@ class SqliteBook:
         """What was done with an access key."""
         return self._of(_OF_ACCESS_KEY, access_key)
 
+    def settled(self) -> int:
+        """How many entries are taken in so that no power cut undoes it; 0 when that cannot be said now."""
+        with _translated():
+            position = self._connection.execute(_PLACE).fetchone()[0]
+            busy, frames, written = self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+            return 0 if busy or frames != written else int(position)
+
     def close(self) -> None:
         """Let go of the file."""
         with suppress(sqlite3.Error):
@@ -170,6 +177,14 @@ class SqliteBooks:
         if not (log / FILE).exists():
             return None
         return self._connect(log, "rw")
+
+    def settled(self, log: Path) -> int:
+        """How many of a log's entries are in its book for good."""
+        book = self.open(log)
+        if book is None:
+            return 0
+        with closing(book):
+            return book.settled()
 
     def make(self, log: Path) -> SqliteBook:
         """The book of a log, new where there is none or where it is beyond reading."""

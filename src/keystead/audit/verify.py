@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from keystead.audit import accounts, logkeys, prune, segment
 from keystead.audit import checkpoint as checkpoints
-from keystead.audit import logkeys, segment
+from keystead.audit.accounts import Seen
 from keystead.audit.checkpoint import Checkpoint, read_checkpoint, unproven_checkpoint
-from keystead.audit.cosigned import notes
+from keystead.audit.cosigned import TEMPORARY, notes
 from keystead.audit.damage import Damage, Damaged
 from keystead.audit.disk import LocalDisk
 from keystead.audit.recovery import Progress, check_end, check_tree, signed_checkpoint
@@ -49,6 +50,9 @@ class LogReport(NamedTuple):
     tail: int  # committed records beyond it
     torn: int  # bytes of an unfinished batch at the end, which was never acknowledged
     cosigned: tuple[Cosigned, ...] = ()  # by each witness that was asked for
+    pruned: int = 0  # records of which only the hashes are left
+    minimum: int = 0  # the index from which on every record is there
+    accounts: int = 0  # account heads that were made anew
 
 
 class Report(NamedTuple):
@@ -77,12 +81,16 @@ def verify(
     since: Sequence[bytes] = (),
     progress: Progress | None = None,
     disk: Disk | None = None,
+    seen_by: Seen | None = None,
+    heads: Sequence[bytes] = (),
 ) -> Report:
     """Check one log, or every log in a directory; raises `AuditDamaged` naming the first damaged record.
 
     ``vkey`` is a log's own verifier key or the instance's: the logs of ``keystead-x`` sign as
     ``keystead-x/<their directory's name>``. With several logs, each is checked, whatever the others show.
-    ``witnesses`` are the verifier keys of witnesses, ``since`` checkpoints that were kept, as signed notes.
+    ``witnesses`` are the verifier keys of witnesses, ``since`` checkpoints that were kept, as signed notes. With
+    ``seen_by``, the trees of accounts are made anew and compared with their heads, and with ``heads`` that were given
+    out (`keystead.audit.accounts`).
     """
     disk = LocalDisk() if disk is None else disk
     try:
@@ -107,7 +115,7 @@ def verify(
         logs = [
             (directory / name, f"{verifier.name}/{name}")
             for name in disk.names(directory)
-            if name != logkeys.FILE
+            if name not in (logkeys.FILE, logkeys.FILE + TEMPORARY)
         ]
     if not logs:
         problem = "there is no log here"
@@ -125,6 +133,10 @@ def verify(
             for at, signed in seen:
                 agreed.append(_Kept(f"the one that {at.witness} has cosigned", signed))
             report = _verify_one(disk, folder, ring.named(origin), progress)
+            if seen_by is not None:
+                given = [head for head in heads if head.startswith(f"{origin}/".encode())]
+                count = accounts.check(disk, folder, whole.named(origin), seen_by, given)
+                report = report._replace(accounts=count)
             _check_kept(disk, folder, report, agreed)
             reports.append(report._replace(cosigned=tuple(at for at, _ in seen)))
         except Damaged as found:
@@ -209,7 +221,21 @@ def _check_kept(disk: Disk, directory: Path, report: LogReport, kept: Sequence[_
 def _verify_one(disk: Disk, directory: Path, verifier: Verifier, progress: Progress | None) -> LogReport:
     """Check one log: (1) the signature, (2) every record and hash up to the root, (3) the segments."""
     signed = _signed(disk, directory, verifier)
-    check_tree(disk, directory, signed, progress)
+    pruned = prune.signed(disk, directory, verifier)
+    try:
+        check_tree(disk, directory, signed, progress, pruned=pruned)
+    except Damaged:
+        before, pruned = pruned, prune.signed(disk, directory, verifier)
+        if pruned == before:
+            raise
+        check_tree(disk, directory, signed, progress, pruned=pruned)  # more went meanwhile
+    report = _check_tail(disk, directory, verifier, signed, progress)
+    return report._replace(pruned=pruned.entries, minimum=pruned.minimum)
+
+
+def _check_tail(
+    disk: Disk, directory: Path, verifier: Verifier, signed: Checkpoint, progress: Progress | None
+) -> LogReport:
     for _ in range(_ATTEMPTS):
         try:
             return _check_segments(disk, directory, signed)

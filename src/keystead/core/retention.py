@@ -7,6 +7,7 @@ removed unless somebody has set a duration.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import Final
 
 DAY: Final = 86_400
@@ -27,10 +28,10 @@ class Durations:
 
     days: Mapping[Kept, int] = field(default_factory=dict)
 
-    def over(self, kept: Kept, time: int, now: float) -> bool:
-        """Whether an entry of that class, made at ``time`` in microseconds, need not be kept any more."""
+    def until(self, kept: Kept, time: int) -> float:
+        """Until when an entry of that class is kept, made at ``time`` in microseconds; in Unix seconds."""
         days = self.days.get(kept, 0)
-        return days > 0 and time / 1e6 + days * DAY <= now
+        return time / 1e6 + days * DAY if days else inf
 
     @property
     def shortest(self) -> int:
