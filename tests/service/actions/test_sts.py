@@ -23,9 +23,10 @@ from keystead.core.principal import (
 )
 from keystead.crypto.totp import STEP_SECONDS, password
 from keystead.service.caller import ANONYMOUS, Caller, Identity
+from keystead.service.commands import identity as i
 from keystead.service.commands import kms
 from keystead.service.commands import sts as c
-from keystead.service.identities import identify, unique_id
+from keystead.service.identities import identify, lives, unique_id
 from keystead.service.sessiontoken import MAX_CHARACTERS
 from keystead.testing.installation import ACCOUNT, EVERYTHING, REGION
 from keystead.testing.issuer import Issuer
@@ -533,6 +534,28 @@ def test_a_session_that_has_ended_opens_no_other(bench: Bench, end: str) -> None
         bench.house.clock.time += 3600
     told = "UnknownCredentials: The security token included in the request is invalid."
     assert bench.refusal(c.AssumeRole(second, "x-1"), caller) == told
+
+
+def test_a_session_that_is_being_opened_while_its_role_is_revoked_is_revoked_too(bench: Bench) -> None:
+    """By the clock it would come after the revocation; what it had seen of the store is before it."""
+    bench.role()
+    other = ServiceBench(bench.house, "w1")
+    real = bench.gate.random
+
+    def meanwhile(count: int) -> bytes:
+        bench.gate.random = real
+        other.do(i.RevokePrincipal("deploy", "role"))
+        return real(count)
+
+    bench.gate.random = meanwhile
+    answer = bench.gate.perform(bench.caller("bob"), c.AssumeRole(DEPLOY, "ci-7"))
+    session = bench.session(answer.outcome())
+    with bench.house.store.view() as view:
+        role = view.principal(DEPLOY)
+    assert role is not None
+    assert role.enabled
+    assert not lives(role, session, session.issued)
+    assert bench.gate.settle([answer]) == [answer]  # nor does the answer leave
 
 
 # --- one's own sessions ----------------------------------------------------------------------------------
