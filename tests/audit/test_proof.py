@@ -17,8 +17,8 @@ from keystead.audit.proof import (
     Inclusion,
     NoSuchEvent,
     NotCovered,
-    best_checkpoint,
     check,
+    checkpoints_of,
     decode,
     encode,
     prove,
@@ -162,9 +162,9 @@ def test_a_witness_that_is_asked_for_must_have_cosigned() -> None:
     assert (proven.size, proven.cosigned) == (257, {"witness.example/w1": 1000})
     later = check(encode(prove(grown.disk, grown.root, "keystead-test/w0/300")), grown.signer.vkey)
     assert later.size == 600
-    assert len(best_checkpoint(grown.disk, grown.directory)) == 2
+    assert len(checkpoints_of(grown.disk, grown.directory)) == 2
     grown.cosign(600)
-    assert len(best_checkpoint(grown.disk, grown.directory)) == 1
+    assert len(checkpoints_of(grown.disk, grown.directory)) == 1
 
 
 def test_a_proof_leads_from_a_first_key_to_its_successor() -> None:

@@ -21,6 +21,7 @@ from keystead.testing.issuer import Issuer
 EXAMPLE_KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
 EXAMPLE_ID = "AKIAIOSFODNN7EXAMPLE"
 EXAMPLE_ISSUER = "https://token.example.com"
+EXAMPLE_INSTANCE = "keystead-1f2e3d4c5b6a7988"
 OTHER_SECTIONS = {"Errors", "Not signed"}
 
 
@@ -95,6 +96,7 @@ def test_the_examples_of_the_native_api_are_true(native_sections: dict[str, str]
             (EXAMPLE_ID, access_key_id),
             (EXAMPLE_ISSUER, issuer_url),
             (EXAMPLE_KEY, key_id),
+            (EXAMPLE_INSTANCE, house.audit.signer.name),
         ):
             request = request.replace(example, true)
         command = row.command(msgspec.json.decode(request, type=row.takes))

@@ -4,12 +4,15 @@ import base64
 import binascii
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import click
 
 from keystead import __version__
+from keystead.cli.export import export
+from keystead.cli.proofs import checkpoints, consistency, kept_notes, prove, rotate_key
 from keystead.core import blob
 from keystead.core.errors import AuditDamaged, InvalidCiphertext, InvalidRequest
 
@@ -67,25 +70,53 @@ def inspect(ciphertext: str, as_json: bool) -> None:  # noqa: FBT001 - as above
     epilog="""\b
 Examples:
   keystead verify /var/lib/keystead/audit --key /safe/audit.vkey
-  keystead verify /backup/audit/w0 --key keystead-1f2e3d4c+...+..."""
+  keystead verify /backup/audit/w0 --key keystead-1f2e3d4c+...+...
+  keystead verify /var/lib/keystead/audit --key audit.vkey --since kept/may --witness witness.vkey
+  keystead verify proof.json --key /safe/audit.vkey"""
 )
-@click.argument("audit_dir", type=click.Path(path_type=Path))
-@click.option("--key", required=True, metavar="KEY-OR-FILE", help="The public key, or a file that holds it.")
+@click.argument("path", metavar="AUDIT-DIR-OR-FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--key",
+    "--vkey",
+    required=True,
+    metavar="KEY-OR-FILE",
+    help="The public key, or a file that holds it; one that was replaced since will do.",
+)
+@click.option(
+    "--since",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Checkpoints that were kept: the logs must still begin with what they signed.",
+)
+@click.option(
+    "--witness",
+    "witnesses",
+    multiple=True,
+    metavar="KEY-OR-FILE",
+    help="The public key of a witness, which must have cosigned.",
+)
 @_json
-def verify(audit_dir: Path, key: str, as_json: bool) -> None:  # noqa: FBT001 - as above
+def verify(path: Path, key: str, since: tuple[Path, ...], witnesses: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - as above
     """Check audit logs with nothing but the public key, and name the first damaged record.
 
     Checks every record and every hash under the signed checkpoint, and the committed records beyond it. Exits
     with 4 when something is damaged. Take the key from a copy that was kept elsewhere, not from beside the logs.
+
+    A file of proofs, as `keystead audit prove` and `keystead audit consistency` write them, is checked as well.
     """
     from keystead.app.offline import verify_audit  # noqa: PLC0415 - imports the audit room
+
+    if path.is_file():
+        _verify_proofs(path, key, since, witnesses, as_json=as_json)
+        return
+    kept = [note for file in since for note in kept_notes(file)]
 
     def progress(origin: str, done: int, total: int) -> None:
         if sys.stderr.isatty():
             click.echo(f"\r{origin}: {done:,} of {total:,} records", nl=done == total, err=True)
 
     try:
-        report = verify_audit(audit_dir, key, progress)
+        report = verify_audit(path, key, progress, witnesses=witnesses, since=kept)
     except AuditDamaged as found:
         if as_json:
             damage = [
@@ -96,7 +127,13 @@ def verify(audit_dir: Path, key: str, as_json: bool) -> None:  # noqa: FBT001 - 
         raise
     if as_json:
         logs = [
-            {"origin": log.origin, "records": log.size, "root": log.root.hex(), "beyond_checkpoint": log.tail}
+            {
+                "origin": log.origin,
+                "records": log.size,
+                "root": log.root.hex(),
+                "beyond_checkpoint": log.tail,
+                "cosigned": [at._asdict() for at in log.cosigned],
+            }
             for log in report.logs
         ]
         click.echo(json.dumps({"ok": True, "records": report.records, "logs": logs}, indent=2))
@@ -104,12 +141,18 @@ def verify(audit_dir: Path, key: str, as_json: bool) -> None:  # noqa: FBT001 - 
     for log in report.logs:
         beyond = f", {log.tail} beyond the checkpoint" if log.tail else ""
         click.echo(f"{log.origin}: {log.size:,} records, root {log.root.hex()[:16]}...{beyond}")
+        for at in log.cosigned:
+            click.echo(f"  cosigned by {at.witness}: {at.size:,} records, on {_moment(at.time)}")
     click.echo(f"OK: {report.records:,} records in {len(report.logs)} logs are as they were signed")
 
 
 @click.group()
 def audit() -> None:
     """Read audit logs on this machine."""
+
+
+for command in (checkpoints, consistency, export, prove, rotate_key):
+    audit.add_command(command)
 
 
 @audit.command(
@@ -131,6 +174,47 @@ def audit_cat(audit_dir: Path, last: int | None) -> None:
 
     for entry in read_audit(audit_dir, last):
         click.echo(entry.decode(errors="replace"))
+
+
+def _verify_proofs(
+    path: Path, key: str, since: tuple[Path, ...], witnesses: tuple[str, ...], *, as_json: bool
+) -> None:
+    """Check a file of proofs, and say what each proves."""
+    from keystead.app.offline import check_proofs  # noqa: PLC0415 - as above
+
+    if since:
+        raise click.UsageError(
+            "--since goes with a directory of logs; a proof of consistency is a file of its own."
+        )
+    proven = check_proofs(path, key, witnesses)
+    if as_json:
+        told = [
+            {
+                "origin": one.origin,
+                "records": one.size,
+                "cosigned": one.cosigned,
+                **(
+                    {"begins_with": one.since}
+                    if one.entry is None
+                    else {"event": f"{one.origin}/{one.place}", "entry": one.entry.decode()}
+                ),
+            }
+            for one in proven
+        ]
+        click.echo(json.dumps({"ok": True, "proven": told}, indent=2))
+        return
+    for one in proven:
+        signed = f"the log of {one.size:,} records whose root is signed"
+        for witness, seconds in one.cosigned.items():
+            signed += f", and cosigned by {witness} on {_moment(seconds)}"
+        if one.entry is None:
+            click.echo(f"OK: the first {one.since:,} records of {one.origin} are those of {signed}")
+        else:
+            click.echo(f"OK: {one.origin}/{one.place} is in {signed}:\n{one.entry.decode()}")
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _ciphertext(argument: str) -> bytes:

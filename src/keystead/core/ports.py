@@ -289,11 +289,37 @@ class Found:
         return not self.missing
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That an entry is in its log: the entry, and the text that verifiers read."""
+
+    entry: bytes
+    text: str
+
+
 class Journal(Protocol):
     """Looks entries up in the audit logs of every process, what was committed just now included. Any thread."""
 
     def find(self, request: str) -> Found:
         """The entries of one request; returns after a bounded time, with what it has found until then."""
+        ...
+
+    def prove(self, event: str) -> "Proof | None":
+        """A proof that an event is in its log; None while no checkpoint covers it, which takes a second or so.
+
+        Raises `NotFound` for what is no event, or one whose entry was pruned, and `DataDamaged`.
+        """
+        ...
+
+    def prove_consistency(self, checkpoint: str) -> str:
+        """A proof that a log begins with what that checkpoint signed; whoever checks it finds out whether it does.
+
+        Raises `InvalidRequest` for what is no checkpoint, `NotFound`, and `DataDamaged`, also if the log is shorter.
+        """
+        ...
+
+    def checkpoints(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The statements about the logs' keys, and the newest checkpoints of all logs, as notes."""
         ...
 
 

@@ -38,6 +38,7 @@ from keystead.fronts.front import Asked, Inquiry
 from keystead.fronts.links import ROWS as LINK_ROWS
 from keystead.fronts.links import LinkFront
 from keystead.fronts.native.accounts import ROWS as ACCOUNTS
+from keystead.fronts.native.audit import ROWS as AUDIT
 from keystead.fronts.native.decisions import ROWS as DECISIONS
 from keystead.fronts.native.declared import ROWS as DECLARED
 from keystead.fronts.native.guardrails import ROWS as GUARDRAILS
@@ -45,6 +46,7 @@ from keystead.fronts.native.keys import ROWS as KEYS
 from keystead.fronts.native.keys import InRegion
 from keystead.fronts.native.policies import ROWS as POLICIES
 from keystead.fronts.native.principals import ROWS as PRINCIPALS
+from keystead.fronts.native.proofs import ROWS as PROOFS
 from keystead.fronts.native.providers import ROWS as PROVIDERS
 from keystead.fronts.native.row import Row
 from keystead.service.caller import Caller
@@ -79,6 +81,8 @@ ROWS: Final[Mapping[str, Row]] = {
     **KEYS,
     **PROVIDERS,
     **DECISIONS,
+    **AUDIT,
+    **PROOFS,
 }
 
 _DECODERS: Final = {name: msgspec.json.Decoder(row.takes) for name, row in ROWS.items()}

@@ -25,7 +25,9 @@ from keystead.service.actions import (
     policies,
     policies_named,
     principals,
+    proofs,
     providers,
+    query,
     regions,
     rotation,
     sts,
@@ -142,4 +144,6 @@ ACTIONS: Final[Mapping[type[Command], Action]] = {
     **sts.ACTIONS,
     **providers.ACTIONS,
     **decisions.ACTIONS,
+    **query.ACTIONS,
+    **proofs.ACTIONS,
 }
