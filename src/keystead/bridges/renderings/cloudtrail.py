@@ -57,6 +57,7 @@ KMS_ERRORS: Final[Mapping[str, str]] = {
     "MalformedPolicy": "MalformedPolicyDocumentException",
     "NotAuthenticated": "MissingAuthenticationTokenException",
     "NotFound": "NotFoundException",
+    "QueryUnavailable": "ServiceUnavailableException",
     "Reserved": "NotAuthorizedException",
     "RotationInProgress": "ConflictException",
     "Serialization": "SerializationException",

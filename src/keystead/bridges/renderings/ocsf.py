@@ -1,7 +1,8 @@
 """OCSF 1.8 events: API Activity (6003) for operations, Authentication (3002) for who somebody is.
 
 Asking AWS STS for a session is an authentication, and so is a signature that does not hold. Everything else is an API
-call. The profiles are ``cloud``, ``security_control`` (what was decided, and by which statement) and ``trace``.
+call. The profiles are ``cloud``, ``security_control`` (what was decided, and by which statement) and, for API calls,
+``trace``.
 
 What OCSF has no place for is under ``unmapped``, with the names that the entry has. Services are called as AWS calls
 them (``kms.amazonaws.com``), which is what queries look for; that it was not AWS is said by ``cloud.provider`` and by
@@ -22,10 +23,22 @@ from keystead.bridges.renderings.facts import Doing, Event, Result, Severity, Wh
 from keystead.service.entry import Entry
 
 VERSION: Final = "1.8.0"
-PROFILES: Final = ("cloud", "security_control", "trace")
 
-_API: Final = (6003, "API Activity", 6, "Application Activity")
-_AUTHENTICATION: Final = (3002, "Authentication", 3, "Identity & Access Management")
+
+class Class(msgspec.Struct, frozen=True):
+    """A class of events."""
+
+    uid: int
+    name: str
+    category_uid: int
+    category: str
+    profiles: tuple[str, ...]
+
+
+API: Final = Class(6003, "API Activity", 6, "Application Activity", ("cloud", "security_control", "trace"))
+AUTHENTICATION: Final = Class(
+    3002, "Authentication", 3, "Identity & Access Management", ("cloud", "security_control")
+)
 
 _OTHER: Final = 99
 _ACTIVITIES: Final = {
@@ -78,37 +91,34 @@ def record(event: Event) -> dict[str, Any]:
     """The event."""
     entry = event.entry
     if facts.authenticates(entry):
-        return _said(event, _AUTHENTICATION, _session_activity(entry), _authentication(entry))
-    return _said(event, _API, _activity(entry), _api(event))
+        return _said(event, AUTHENTICATION, _session_activity(entry), _authentication(entry))
+    return _said(event, API, _activity(entry), _api(event))
 
 
-def _said(
-    event: Event, of: tuple[int, str, int, str], activity: tuple[int, str], own: dict[str, Any]
-) -> dict[str, Any]:
+def _said(event: Event, of: Class, activity: tuple[int, str], own: dict[str, Any]) -> dict[str, Any]:
     """What both classes say, and what one of them does."""
     entry = event.entry
-    class_uid, class_name, category_uid, category_name = of
     activity_id, activity_name = activity
     status_id, status = _STATUSES[facts.result(entry)]
     severity = facts.severity(entry)
     said: dict[str, Any] = {
         "activity_id": activity_id,
         "activity_name": activity_name,
-        "category_name": category_name,
-        "category_uid": category_uid,
-        "class_name": class_name,
-        "class_uid": class_uid,
+        "category_name": of.category,
+        "category_uid": of.category_uid,
+        "class_name": of.name,
+        "class_uid": of.uid,
         "cloud": _cloud(entry),
         "message": facts.sentence(entry),
-        "metadata": _metadata(event),
+        "metadata": _metadata(event, of),
         "observables": list(_observables(entry)),
         "severity": str(severity),
         "severity_id": _SEVERITIES[severity],
         "status": status,
         "status_id": status_id,
         "time": entry.time // 1000,
-        "type_name": f"{class_name}: {activity_name if activity_id != _OTHER else 'Other'}",
-        "type_uid": class_uid * 100 + activity_id,
+        "type_name": f"{of.name}: {activity_name if activity_id != _OTHER else 'Other'}",
+        "type_uid": of.uid * 100 + activity_id,
         **own,
     }
     if entry.outcome and status_id != 1:
@@ -117,10 +127,7 @@ def _said(
     if entry.decision in _DECISIONS:
         said["action_id"], said["action"] = _DECISIONS[entry.decision]
         said["authorizations"] = list(_authorizations(entry))
-    if entry.trace:
-        said["trace"] = {"uid": entry.trace}
-    unmapped = _unmapped(entry)
-    if unmapped:
+    if unmapped := _unmapped(entry, of):
         said["unmapped"] = unmapped
     return said
 
@@ -148,9 +155,12 @@ def _api(event: Event) -> dict[str, Any]:
             "error": error_code(entry.action, entry.outcome),
             "error_message": facts.failure(entry),
         }
-    said = {"actor": _actor(entry), "api": api, "src_endpoint": _endpoint(entry)}
-    resources = [_resource(entry, thing) for thing in facts.things(entry)]
-    return said | ({"resources": resources} if resources else {})
+    said: dict[str, Any] = {"actor": _actor(entry), "api": api, "src_endpoint": _endpoint(entry)}
+    if resources := [_resource(entry, thing) for thing in facts.things(entry)]:
+        said["resources"] = resources
+    if entry.trace:
+        said["trace"] = {"uid": entry.trace}
+    return said
 
 
 def _authentication(entry: Entry) -> dict[str, Any]:
@@ -219,7 +229,7 @@ def _endpoint(entry: Entry) -> dict[str, str]:
     return {"ip": found} if found else {"svc_name": entry.source or entry.auth or facts.OURS}
 
 
-def _metadata(event: Event) -> dict[str, Any]:
+def _metadata(event: Event, of: Class) -> dict[str, Any]:
     entry = event.entry
     metadata: dict[str, Any] = {
         "event_code": entry.action or "Unknown",
@@ -228,7 +238,7 @@ def _metadata(event: Event) -> dict[str, Any]:
         "original_event_uid": event.name,
         "original_time": facts.timestamp(entry.time),
         "product": {"name": "Keystead", "vendor_name": "Keystead", "version": __version__},
-        "profiles": list(PROFILES),
+        "profiles": of.profiles,
         "sequence": event.index,
         "uid": event.id,
         "version": VERSION,
@@ -296,7 +306,7 @@ def _resource(entry: Entry, thing: facts.Thing) -> dict[str, Any]:
     return resource
 
 
-def _unmapped(entry: Entry) -> dict[str, object]:
+def _unmapped(entry: Entry, of: Class) -> dict[str, object]:
     return facts.dense(
         {
             "algorithm": entry.algorithm,
@@ -313,5 +323,6 @@ def _unmapped(entry: Entry) -> dict[str, object]:
             "stage": entry.stage,
             "statement": entry.statement,
             "subject": entry.subject,
+            "trace": "" if "trace" in of.profiles else entry.trace,
         }
     )

@@ -1,0 +1,412 @@
+"""One sink's work: take what is new in every log, render it, deliver it, and only then remember that.
+
+    pump = Pump(sink, follower, cursors, letters, name="siem", kind="syslog", clock=clock, random=os.urandom)
+    pump.run(stop)      # a thread's whole life; `status` may be asked from any other
+
+One `Pump.turn` goes once round the logs:
+
+1. The next entries after the cursor, as many as one delivery takes. Intents are passed over unless the form is
+   ``keystead``; an entry that cannot be rendered is parked.
+2. `Sink.deliver`. `Retry` ends the turn, and the same comes again, later and later. What is `Rejected` is delivered in
+   halves, until the event that it is about stands alone; that one is parked: it goes into the dead letters, and the
+   receiver gets an event that says so in its place.
+3. The position moves. The cursor on disk follows at most once a second while there is much to do, and at once when
+   there is not: after a crash a receiver may get a second's worth of events twice, and the disk, which others need
+   for their answers, is left alone.
+4. A checkpoint event, when enough entries have gone since the last one, or the log is quiet. It is delivered when
+   everything that the checkpoint covers has been.
+
+Each log is apart: one that cannot be read is reported, and the others go on.
+"""
+
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from keystead.bridges.renderings import RENDERINGS, announces
+from keystead.bridges.renderings.facts import Event
+from keystead.bridges.sinks.cursor import Cursor, CursorDamaged, Cursors, mark_of
+from keystead.bridges.sinks.deadletter import DeadLetters, Letter
+from keystead.bridges.sinks.port import Message, Rejected, Retry, Sink
+from keystead.core.errors import KeysteadError
+from keystead.core.ports import Clock, Random
+from keystead.service import entry as entries
+from keystead.service.entry import OK, Entry
+
+BATCH_ENTRIES: Final = 500
+BATCH_BYTES: Final = 1 << 20
+POLL_SECONDS: Final = 0.25
+_SAVE_SECONDS: Final = 1.0
+_BACKOFF_SECONDS: Final = 0.5
+_MOST_BACKOFF: Final = 60.0
+_MOST_AFTER: Final = 600.0
+_REASON_CHARACTERS: Final = 300
+COMPLETE: Final = "keystead"
+"""The form that gets every entry, so that whoever takes it can prove that none is missing."""
+
+
+class Signed(Protocol):
+    """A log's newest checkpoint."""
+
+    @property
+    def origin(self) -> str:
+        """The log's name for ever: ``keystead-.../w0``."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many entries it covers."""
+        ...
+
+    @property
+    def root(self) -> str:
+        """The root of their tree, base64."""
+        ...
+
+    @property
+    def note(self) -> str:
+        """The whole of it, with its signatures."""
+        ...
+
+
+class Follower(Protocol):
+    """The logs, as `keystead.audit.follow` reads them. Raises `KeysteadError`."""
+
+    def logs(self) -> list[str]:
+        """The names of the logs that there are by now."""
+        ...
+
+    def read(self, log: str, position: int, limit: int) -> list[tuple[int, bytes]]:
+        """Settled entries from a position on, in order, each with its index."""
+        ...
+
+    def signed(self, log: str) -> Signed:
+        """The newest checkpoint of a log."""
+        ...
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How a sink is doing."""
+
+    name: str
+    kind: str
+    lag_entries: int = 0  # that are in the logs and not with the receiver
+    lag_seconds: float = 0.0  # how long the oldest of them has waited
+    delivered: int = 0  # entries, since the process began; what came twice counts twice
+    errors: int = 0  # deliveries that failed
+    parked: int = 0  # events that the receiver has refused for good
+    last_error: str = ""  # empty when the last delivery succeeded
+    last_error_time: float = 0.0  # Unix seconds
+    last_delivery_time: float = 0.0
+
+
+class _Line:
+    """One log, as far as this sink is."""
+
+    __slots__ = ("behind", "cursor", "floor", "origin", "passed", "pending", "saved", "since", "waiting")
+
+    def __init__(self, cursor: Cursor, origin: str) -> None:
+        self.cursor = cursor
+        self.saved = cursor
+        self.origin = origin
+        self.floor = cursor.position  # below, nothing is known of which entries were passed over
+        self.passed: list[int] = []  # the indexes of those passed over since the last checkpoint event
+        self.since = 0  # entries since the last checkpoint event
+        self.pending: Signed | None = None  # a checkpoint that will be told of
+        self.behind = 0
+        self.waiting = 0.0  # since when the oldest entry waits; 0 when none does
+
+
+class _Batch(NamedTuple):
+    """Entries that go together."""
+
+    messages: list[Message]
+    unfit: list[tuple[int, bytes, str]]  # entries that cannot be rendered, and why
+    passed: list[int]
+    last: tuple[int, bytes]  # index and entry
+
+
+class Pump:
+    """Carries the logs to one sink. For one thread, but for `status`."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        follower: Follower,
+        cursors: Cursors,
+        letters: DeadLetters,
+        *,
+        name: str,
+        kind: str,
+        form: str = COMPLETE,
+        clock: Clock,
+        random: Random,
+        checkpoint_entries: int = 1000,
+        batch_entries: int = BATCH_ENTRIES,
+        batch_bytes: int = BATCH_BYTES,
+    ) -> None:
+        self._sink = sink
+        self._follower = follower
+        self._cursors = cursors
+        self._letters = letters
+        self._name = name
+        self._kind = kind
+        self._render = RENDERINGS[form]
+        self._complete = form == COMPLETE
+        self._clock = clock
+        self._random = random
+        self._checkpoint_entries = checkpoint_entries
+        self._batch_entries = batch_entries
+        self._batch_bytes = batch_bytes
+        self._lines: dict[str, _Line] = {}
+        self._unread: dict[str, str] = {}  # why a log cannot be read
+        self._saved_at = clock.monotonic()
+        self._delivered = self._errors = self._parked = 0
+        self._last_error = ""
+        self._last_error_time = self._last_delivery_time = 0.0
+
+    # --- a thread's life -----------------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver until told to stop, whatever happens."""
+        failures = 0
+        try:
+            while not stop.is_set():
+                try:
+                    busy = self.turn()
+                except Exception as error:  # noqa: BLE001 - whatever a receiver or a bug does, the sink goes on trying
+                    failures += 1
+                    self.failed(error)
+                    stop.wait(self.pause(failures, error))
+                    continue
+                failures = 0
+                if not busy:
+                    stop.wait(POLL_SECONDS)
+        finally:
+            with suppress(OSError):  # the receiver gets some of it again, then
+                self.save()
+            self._sink.close()
+
+    def failed(self, error: Exception) -> None:
+        """Note what went wrong. A stranger's text may hold anything, so of what is not ours only the kind is told."""
+        known = isinstance(error, (Retry, KeysteadError, OSError))
+        told = str(error) if known else f"{type(error).__name__}, which nothing expected"
+        self._errors += 1
+        self._last_error = told[:_REASON_CHARACTERS]
+        self._last_error_time = self._clock.now()
+
+    def pause(self, failures: int, error: Exception) -> float:
+        """Seconds to leave a receiver alone: longer each time, never quite the same, and as long as it asked for."""
+        most = min(_MOST_BACKOFF, _BACKOFF_SECONDS * 2.0 ** min(failures - 1, 10))
+        share = int.from_bytes(self._random(2), "big") / 0x10000
+        asked = min(error.after, _MOST_AFTER) if isinstance(error, Retry) else 0.0
+        return max(asked, most / 2 * (1 + share))
+
+    def status(self) -> Status:
+        """How it is doing; any thread."""
+        lines = list(self._lines.values())
+        waiting = [line.waiting for line in lines if line.waiting]
+        return Status(
+            self._name,
+            self._kind,
+            lag_entries=sum(line.behind for line in lines),
+            lag_seconds=max(0.0, self._clock.now() - min(waiting)) if waiting else 0.0,
+            delivered=self._delivered,
+            errors=self._errors,
+            parked=self._parked,
+            last_error=self._last_error,
+            last_error_time=self._last_error_time,
+            last_delivery_time=self._last_delivery_time,
+        )
+
+    # --- one turn ------------------------------------------------------------------------------------------
+
+    def turn(self) -> bool:
+        """Deliver what is new, one batch of each log; whether there was anything. Raises `Retry` and `OSError`."""
+        busy = False
+        for log in self._follower.logs():
+            try:
+                line = self._lines.get(log) or self._begin(log)
+                found = self._advance(log, line)
+                self._tell(log, line, quiet=not found)
+            except KeysteadError as error:
+                if self._unread.get(log) != str(error):
+                    self._unread[log] = str(error)
+                    self.failed(error)
+            else:
+                self._unread.pop(log, None)
+                busy = busy or found
+        if not busy or self._clock.monotonic() >= self._saved_at + _SAVE_SECONDS:
+            self.save()
+        self._last_error = "; ".join(self._unread.values())[:_REASON_CHARACTERS]
+        return busy
+
+    def save(self) -> None:
+        """Write down how far each log is, where that has changed."""
+        for line in self._lines.values():
+            if line.saved != line.cursor:
+                self._cursors.save(line.cursor)
+                line.saved = line.cursor
+        self._saved_at = self._clock.monotonic()
+
+    def _begin(self, log: str) -> _Line:
+        """Where the last process stopped; the beginning, for a log of another history than the cursor's."""
+        try:
+            cursor = self._cursors.load(log)
+            why = ""
+        except CursorDamaged as damage:
+            cursor, why = Cursor(self._name, log), f"the cursor was damaged ({damage})"
+        origin = self._follower.signed(log).origin
+        if cursor.position:
+            before = self._follower.read(log, cursor.position - 1, 1)
+            if [(index, mark_of(entry)) for index, entry in before] != [(cursor.position - 1, cursor.mark)]:
+                why = f"the log has not the entries that were delivered up to {cursor.position}"
+                cursor = Cursor(self._name, log)
+        line = _Line(cursor, origin)
+        if why:
+            detail = f"everything is delivered again from the beginning: {why}"
+            self._deliver([self._own("keystead:SinkRestarted", line, "restarted", 0, detail)])
+        overlap = min(self._sink.overlap, cursor.position)
+        if overlap:
+            self._sink.remember(self._again(log, line, cursor.position - overlap))
+        self._lines[log] = line
+        return line
+
+    def _again(self, log: str, line: _Line, position: int) -> list[Message]:
+        """The messages that were delivered from a position on."""
+        messages: list[Message] = []
+        while position < line.cursor.position:
+            found = self._follower.read(log, position, line.cursor.position - position)
+            messages += self._batch(line, found).messages
+            position += len(found)
+        return messages
+
+    def _advance(self, log: str, line: _Line) -> bool:
+        """Deliver the next entries of a log, if there are any."""
+        position = line.cursor.position
+        found = self._follower.read(log, position, self._batch_entries)
+        line.behind = max(self._follower.signed(log).size - position, len(found))
+        if not found:
+            line.waiting = 0.0
+            return False
+        if not line.waiting:
+            line.waiting = entries.moment(found[0][1]) or self._clock.now()
+        batch = self._batch(line, found)
+        for index, entry, reason in batch.unfit:
+            self._park(Message(_unknown(line.origin, index), entry), reason)
+        self._deliver(batch.messages)
+        index, entry = batch.last
+        line.passed += batch.passed
+        line.since += index + 1 - position
+        line.cursor = msgspec.structs.replace(
+            line.cursor,
+            position=index + 1,
+            mark=mark_of(entry),
+            passed=line.cursor.passed + len(batch.passed),
+        )
+        self._delivered += len(batch.messages)
+        line.behind = max(0, line.behind - (index + 1 - position))
+        line.waiting = entries.moment(entry) if line.behind else 0.0
+        self._last_delivery_time = self._clock.now()
+        return True
+
+    def _batch(self, line: _Line, found: Sequence[tuple[int, bytes]]) -> _Batch:
+        """As many of the entries as one delivery takes, at least one."""
+        messages: list[Message] = []
+        unfit: list[tuple[int, bytes, str]] = []
+        passed: list[int] = []
+        size = 0
+        last = found[0]
+        for index, entry in found:
+            try:
+                if not self._complete and announces(entry):
+                    passed.append(index)
+                else:
+                    name = f"{line.origin}/{index}"
+                    about = Event(entries.decode(entry), line.origin, index)
+                    body = self._render(entry, name)
+                    size += len(body)
+                    if messages and size > self._batch_bytes:
+                        break
+                    messages.append(Message(about, body))
+            except msgspec.DecodeError as error:
+                unfit.append((index, entry, f"it cannot be rendered: {error}"))
+            last = index, entry
+        return _Batch(messages, unfit, passed, last)
+
+    def _tell(self, log: str, line: _Line, *, quiet: bool) -> None:
+        """Deliver a checkpoint event, if it is time and everything that it covers has been delivered."""
+        if line.pending is None and (quiet or line.since >= self._checkpoint_entries):
+            signed = self._follower.signed(log)
+            if signed.size > line.cursor.told and signed.size >= line.floor:
+                line.pending = signed
+        signed_ = line.pending
+        if signed_ is None or signed_.size > line.cursor.position:
+            return
+        beyond = [index for index in line.passed if index >= signed_.size]
+        passed = line.cursor.passed - len(beyond)
+        subject = f"{signed_.size} {signed_.root} {passed}"
+        self._deliver(
+            [self._own("keystead:AuditCheckpoint", line, "checkpoint", signed_.size, signed_.note, subject)]
+        )
+        line.pending = None
+        line.passed = beyond
+        line.since = 0
+        line.cursor = msgspec.structs.replace(line.cursor, told=signed_.size)
+
+    # --- delivering ----------------------------------------------------------------------------------------
+
+    def _deliver(self, messages: Sequence[Message]) -> None:
+        """Have them delivered, and park those that never can be; raises `Retry` when not all of them were."""
+        if not messages:
+            return
+        try:
+            self._sink.deliver(messages)
+        except Rejected as rejected:
+            if len(messages) > 1 and rejected.whole:
+                half = len(messages) // 2
+                self._deliver(messages[:half])
+                self._deliver(messages[half:])
+                return
+            for message in messages:
+                self._park(message, str(rejected))
+
+    def _park(self, message: Message, reason: str) -> None:
+        """Put an event away that is in the way, and tell the receiver so in its place."""
+        about = message.about
+        letter = Letter(
+            about.name,
+            self._name,
+            self._clock.now(),
+            reason[:_REASON_CHARACTERS],
+            message.body.decode("utf-8", "backslashreplace"),
+        )
+        try:
+            self._letters.add(letter)
+        except OSError as error:
+            raise Retry(f"the dead letters cannot be written: {error.strerror}") from None
+        self._parked += 1
+        own = self._event(
+            "keystead:EventParked", f"{about.origin}/parked", about.index, letter.reason, about.name
+        )
+        # A receiver that refuses even this has the gap in its numbers, and the dead letters say what is in it.
+        with suppress(Rejected):
+            self._sink.deliver([own])
+
+    def _own(
+        self, action: str, line: _Line, what: str, index: int, detail: str, subject: str = ""
+    ) -> Message:
+        return self._event(action, f"{line.origin}/{what}", index, detail, subject)
+
+    def _event(self, action: str, origin: str, index: int, detail: str, subject: str) -> Message:
+        """An event of the sink's own: in the form of an entry, but in no log."""
+        time = int(self._clock.now() * 1e6)
+        made = Entry(action=action, detail=detail, outcome=OK, subject=subject, time=time, v=1)
+        return Message(Event(made, origin, index), self._render(entries.encode(made), f"{origin}/{index}"))
+
+
+def _unknown(origin: str, index: int) -> Event:
+    return Event(Entry(), origin, index)
