@@ -6,6 +6,7 @@ import re
 import pytest
 
 from keystead.core.errors import Kind
+from keystead.core.query import ReaderStatus, SinkStatus
 from keystead.observe.metrics import (
     METRICS,
     OUTCOME_OF,
@@ -16,6 +17,7 @@ from keystead.observe.metrics import (
     Slots,
     State,
     render,
+    render_reader,
 )
 
 SAMPLE = re.compile(r'([a-z_]+)\{((?:[a-z]+="[^"\n]*",?)+)\} (\d+)')
@@ -98,11 +100,12 @@ def test_health_is_a_state_with_its_reason(slots: Slots) -> None:
 
 def test_every_metric_is_explained_once(slots: Slots) -> None:
     """HELP and TYPE stand once before a metric's samples, as the text format wants it."""
-    lines = render(slots, "1").splitlines()
+    status = ReaderStatus(sinks={"siem": SinkStatus()})
+    lines = (render(slots, "1") + render_reader(status)).splitlines()
     for metric in METRICS:
         assert lines.count(f"# HELP {metric.name} {metric.help}") == 1
         at = lines.index(f"# TYPE {metric.name} {metric.type}")
-        assert lines[at + 1].startswith(metric.name + "{")
+        assert lines[at + 1].startswith(metric.name + ("{" if metric.labels else " "))
         assert metric.name.endswith("_total") == (metric.type == "counter")
 
 

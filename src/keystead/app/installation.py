@@ -34,7 +34,7 @@ from keystead.audit.usagebook import SqliteBooks
 from keystead.config import DATABASE, Config
 from keystead.core.errors import AuditUnavailable, ConfigError, DataDamaged
 from keystead.core.key import binding
-from keystead.core.ports import Clock, Custodian, Random, Store, View
+from keystead.core.ports import Clock, Custodian, Random, Records, Store, View
 from keystead.core.principal import (
     AccessKey,
     Account,
@@ -58,6 +58,7 @@ from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller, identity_of
 from keystead.service.due import Due, due, stale
 from keystead.service.entry import OK, Entry, begins, encode, moment, of_request, uses
+from keystead.service.frames import Settings
 from keystead.service.gate import Gate
 from keystead.service.linking import Member, Peer, made, moving, untold
 from keystead.service.quotas import Quotas
@@ -81,6 +82,7 @@ ADMIN: Final = "admin"
 FIRST: Final = "main"  # the name of the first account
 LINK: Final = "link-"  # and the name of the link: whom a linked server is here
 CONTROL: Final = "control"
+ARCHIVE: Final = "archive"  # the directory of what the reader derives from the audit
 
 _ADMIN_POLICY: Final = (
     '{"Version": "2012-10-17", "Statement": [{"Sid": "Administrator", "Effect": "Allow", "Action": "*", '
@@ -425,11 +427,22 @@ class Installation:
             moment=moment,
         )
 
+    def reader(self) -> Settings:
+        """What the process is told that answers questions about the audit."""
+        return Settings(
+            audit=self.config.audit.absolute(),
+            archive=self.config.data.absolute() / ARCHIVE,
+            origin=f"keystead-{self.instance}",
+            json_log=self.config.log == "json",
+            sinks=self.config.sinks,
+        )
+
     def post(
         self,
         slot: str,
         notice: Callable[[str, str], None] = lambda _, __: None,
         warn: Callable[[str], None] | None = None,
+        records: Records | None = None,
     ) -> "Post":
         """What the process of that name works with. Made on the thread that will use the gate.
 
@@ -470,6 +483,7 @@ class Installation:
             usage=self.usage(),
             tokens=Issuers(self.clock),
             journal=self.journal(),
+            records=records,
         )
         keeper = ThreadPoolExecutor(1, thread_name_prefix="usage")
         log.follow(self._index(slot, keeper, warn))

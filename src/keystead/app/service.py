@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from keystead import __version__
-from keystead.app.installation import CONTROL, Installation
+from keystead.app.installation import CONTROL, Installation, Post
 from keystead.config import Address
 from keystead.core.errors import ConfigError, DataDamaged, KeysteadError, SealError
 from keystead.core.ports import Clock
@@ -245,11 +245,17 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
     """The control plane, in its own process. Its libraries are imported here: no worker needs them."""
     _let_workers_start(slots, slot, installation.clock)
     from keystead.server import control  # noqa: PLC0415 - see above
+    from keystead.server.reader import ReaderProcess  # noqa: PLC0415 - as above
 
     config = installation.config
+    reader = ReaderProcess(installation.reader(), log=log)
+
+    def close(post: Post) -> None:
+        post.close()
+        reader.close()
 
     def make_office() -> control.Office:
-        post = installation.post(CONTROL, partial(_tell_of_proxy, log), log.warning)
+        post = installation.post(CONTROL, partial(_tell_of_proxy, log), log.warning, reader)
         gate = post.gate
         runner = Runner(
             gate=gate,
@@ -298,7 +304,8 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
             slots=slots,
             slot=slot,
             log=log,
-            close=post.close,
+            close=partial(close, post),
+            reader=reader.status,
             links=links if config.links else None,
             issuers=issuers,
         )

@@ -22,6 +22,7 @@ from enum import IntEnum, StrEnum
 from typing import Final
 
 from keystead.core.errors import Kind
+from keystead.core.query import ReaderStatus
 
 
 class Outcome(IntEnum):
@@ -161,7 +162,52 @@ PER_PROCESS: Final = (
         cell=Cell.AUDIT_FAILURES,
     ),
 )
-METRICS: Final = (BUILD, REQUESTS, HEALTH, *PER_PROCESS)
+
+READER_RUNNING: Final = Metric(
+    "keystead_reader_running",
+    Type.GAUGE,
+    "1 while the process that answers questions about the audit is there.",
+    (),
+)
+READER_RESTARTS: Final = Metric(
+    "keystead_reader_restarts_total", Type.COUNTER, "How often it ended and was started again.", ()
+)
+READER_ROWS: Final = Metric(
+    "keystead_reader_entries",
+    Type.GAUGE,
+    "Audit entries that can be asked about: in the archive, or recent and beside it.",
+    ("where",),
+)
+READER_LAG: Final = Metric(
+    "keystead_reader_lag_entries", Type.GAUGE, "Signed audit entries that cannot be asked about yet.", ()
+)
+READER_LAG_SECONDS: Final = Metric(
+    "keystead_reader_lag_seconds", Type.GAUGE, "The age of the oldest of them.", ()
+)
+SINK_LAG: Final = Metric(
+    "keystead_sink_lag_entries", Type.GAUGE, "Audit entries that a sink has not taken yet.", ("sink",)
+)
+SINK_LAG_SECONDS: Final = Metric(
+    "keystead_sink_lag_seconds", Type.GAUGE, "The age of the oldest of them.", ("sink",)
+)
+SINK_DELIVERED: Final = Metric(
+    "keystead_sink_delivered_total", Type.COUNTER, "Audit events that a sink has taken.", ("sink",)
+)
+SINK_ERRORS: Final = Metric(
+    "keystead_sink_errors_total", Type.COUNTER, "Deliveries to a sink that failed.", ("sink",)
+)
+OF_READER: Final = (
+    READER_RUNNING,
+    READER_RESTARTS,
+    READER_ROWS,
+    READER_LAG,
+    READER_LAG_SECONDS,
+    SINK_LAG,
+    SINK_LAG_SECONDS,
+    SINK_DELIVERED,
+    SINK_ERRORS,
+)
+METRICS: Final = (BUILD, REQUESTS, HEALTH, *PER_PROCESS, *OF_READER)
 """Every metric that there is."""
 
 
@@ -219,6 +265,34 @@ class Slots:
 def render(slots: Slots, version: str) -> str:
     """All metrics in the Prometheus text format."""
     return "\n".join(_lines(slots, version)) + "\n"
+
+
+def render_reader(status: ReaderStatus) -> str:
+    """The metrics of the reader and of its sinks."""
+    return "\n".join(_reader_lines(status)) + "\n"
+
+
+def _reader_lines(status: ReaderStatus) -> Iterator[str]:
+    for metric, value in (
+        (READER_RUNNING, int(status.running)),
+        (READER_RESTARTS, status.restarts),
+        (READER_LAG, status.lag_entries),
+        (READER_LAG_SECONDS, status.lag_seconds),
+    ):
+        yield from _heading(metric)
+        yield f"{metric.name} {value}"
+    yield from _heading(READER_ROWS)
+    yield f"{READER_ROWS.name}{_labels(where='archive')} {status.rows}"
+    yield f"{READER_ROWS.name}{_labels(where='recent')} {status.recent}"
+    for metric, member in (
+        (SINK_LAG, "lag_entries"),
+        (SINK_LAG_SECONDS, "lag_seconds"),
+        (SINK_DELIVERED, "delivered"),
+        (SINK_ERRORS, "errors"),
+    ):
+        yield from _heading(metric)
+        for name, sink in status.sinks.items():
+            yield f"{metric.name}{_labels(sink=name)} {getattr(sink, member)}"
 
 
 def _lines(slots: Slots, version: str) -> Iterator[str]:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Final, TypeVar
 
 import msgspec
@@ -31,25 +32,39 @@ from typing_extensions import override
 
 from keystead.core.errors import KeysteadError, StoreUnavailable, TooLarge
 from keystead.core.ports import Random
-from keystead.fronts.front import Front
+from keystead.core.query import ReaderStatus
+from keystead.fronts.front import Asked, Front
 from keystead.jobs.issuers import Issuers
 from keystead.jobs.links import Links
 from keystead.jobs.runner import Runner
 from keystead.observe.log import Log
-from keystead.observe.metrics import OUTCOME_OF, Cell, Outcome, Reason, Slots, State, render
+from keystead.observe.metrics import OUTCOME_OF, Cell, Outcome, Reason, Slots, State, render, render_reader
 from keystead.server.processes import EX_OK, HEARTBEAT_SECONDS
-from keystead.service.gate import Gate, InternalError
+from keystead.service.action import Mode
+from keystead.service.gate import Answer, Gate, InternalError
 from keystead.service.workingset import NotLoaded
 
 BODY_BYTES: Final = 1_048_576  # a revision may hold a million (`keystead.service.actions.declared`)
 TEND_SECONDS: Final = 0.25
 MOST_TRIES: Final = 8
+SLOW_THREADS: Final = 2  # for requests that wait for somebody else
 BUSY_SECONDS: Final = 30.0  # how long a request may wait for the office
 
 T = TypeVar("T")
 
 Reply = tuple[int, bytes, bytes]
 """The status, body and header lines of an answer."""
+
+At = Callable[[Callable[[], Reply | None]], Reply | None]
+"""Has something done on the office's thread, and waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """A request whose answer takes long: not for the office's thread (`Office.perform`)."""
+
+    asked: Asked
+    request: str
 
 
 @dataclass(slots=True)
@@ -80,7 +95,9 @@ class Office:
         close: Callable[[], None],
         links: Links | None = None,
         issuers: Issuers | None = None,
+        reader: Callable[[], ReaderStatus] | None = None,
     ) -> None:
+        self.reader = reader  # how the process fares that answers questions about the audit
         self.links = links  # runs on a thread of its own, as
         self.issuers = issuers
         self._gate = gate
@@ -93,7 +110,7 @@ class Office:
         self._log = log
         self._close = close
 
-    def answer(self, posted: Posted) -> Reply:
+    def answer(self, posted: Posted) -> Reply | Slow:
         """What answers a request."""
         request = self._request()
         try:
@@ -104,9 +121,35 @@ class Office:
             return self._refused(posted, request, error)
         except Exception as fault:  # noqa: BLE001 - a bug must be answered, and its text stays here
             return self._refused(posted, request, self._fault(fault, request))
+        if self._gate.action(asked.command).mode is Mode.SLOW:
+            return Slow(asked, request)
+        return self._written(asked, request, lambda: self._gate.ask(asked.caller, asked.command))
+
+    def perform(self, slow: Slow, at: At) -> Reply:
+        """What answers a slow request. For any thread but the office's, where only the record is made."""
+        for tries in count(1):
+            answer = self._gate.perform(slow.asked.caller, slow.asked.command)
+            reply = at(partial(self._settled, slow, answer, tries == MOST_TRIES))
+            if reply is not None:
+                return reply
+        raise AssertionError  # there is no last number
+
+    def _settled(self, slow: Slow, answer: Answer, last: bool) -> Reply | None:  # noqa: FBT001 - for `partial`
+        """The reply, once it is on record; None if it may not leave, because what it rests on has changed."""
         try:
-            answer = self._gate.ask(asked.caller, asked.command)
-            body = asked.write(answer.outcome())
+            self._gate.record(answer)
+            if self._gate.settle([answer]):
+                if not last:
+                    return None
+                raise StoreUnavailable("What this request needs keeps changing: try again later.")
+        except KeysteadError as error:
+            return self._failed(slow.asked.operation, slow.request, error)
+        return self._written(slow.asked, slow.request, lambda: answer)
+
+    def _written(self, asked: Asked, request: str, ask: Callable[[], Answer]) -> Reply:
+        """The answer in the protocol's form, or what went wrong."""
+        try:
+            body = asked.write(ask().outcome())
         except KeysteadError as error:
             return self._failed(asked.operation, request, error)
         except Exception as fault:  # noqa: BLE001 - as above
@@ -215,7 +258,7 @@ async def _run(
     thread = ThreadPoolExecutor(1, thread_name_prefix="office")
     office = await loop.run_in_executor(thread, make_office)
     config = uvicorn.Config(
-        _application(office, thread, slots, version),
+        _application(office, thread, slots, version, office.reader),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -261,24 +304,37 @@ async def _run(
     return EX_OK
 
 
-def _application(office: Office, thread: ThreadPoolExecutor, slots: Slots, version: str) -> Starlette:
+def _application(
+    office: Office,
+    thread: ThreadPoolExecutor,
+    slots: Slots,
+    version: str,
+    reader: Callable[[], ReaderStatus] | None = None,
+) -> Starlette:
+    slow = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="slow")
+
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> Response:
         states = {name: slots.health(slot) for slot, name in enumerate(slots.processes)}
         ready = all(state is State.GREEN for state, _ in states.values())
-        body = {
+        body: dict[str, object] = {
             "ready": ready,
             "processes": {
                 name: {"state": state.name.lower(), "reason": reason.label}
                 for name, (state, reason) in states.items()
             },
         }
+        if reader is not None:  # no key waits for it: what it says is a warning
+            body["reader"] = _told_of(reader())
         return Response(msgspec.json.encode(body), 200 if ready else 503, media_type="application/json")
 
     async def metrics(_: Request) -> Response:
-        return PlainTextResponse(render(slots, version), media_type="text/plain; version=0.0.4")
+        text = render(slots, version)
+        if reader is not None:
+            text += render_reader(reader())
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     async def show_version(_: Request) -> Response:
         return Response(msgspec.json.encode({"version": version}), media_type="application/json")
@@ -295,7 +351,7 @@ def _application(office: Office, thread: ThreadPoolExecutor, slots: Slots, versi
             peer=request.client.host if request.client else "",
             secure=request.url.scheme == "https",
         )
-        work = partial(office.answer, posted)
+        work: Callable[[], Reply | Slow] = partial(office.answer, posted)
         try:
             posted.body = await _body(request)
         except ClientDisconnect:
@@ -303,8 +359,9 @@ def _application(office: Office, thread: ThreadPoolExecutor, slots: Slots, versi
         except TooLarge as error:
             work = partial(office.refuse, posted, error)
         try:
-            done = asyncio.get_running_loop().run_in_executor(thread, work)
-            status, answer, lines = await asyncio.wait_for(done, BUSY_SECONDS)
+            status, answer, lines = await asyncio.wait_for(
+                _answered(office, work, thread, slow), BUSY_SECONDS
+            )
         except TimeoutError:
             status, answer, lines = office.busy()
         headers = dict(line.split(": ", 1) for line in lines.decode().splitlines())
@@ -319,6 +376,37 @@ def _application(office: Office, thread: ThreadPoolExecutor, slots: Slots, versi
             Route("/v1/{operation}", native, methods=["POST"]),
         ]
     )
+
+
+def _told_of(status: ReaderStatus) -> dict[str, object]:
+    """What is said of the reader: green, or yellow with what is wrong."""
+    wrong = [
+        status.trouble,
+        *(f"the sink {name}: {sink.trouble}" for name, sink in status.sinks.items() if sink.trouble),
+    ]
+    told = "; ".join(filter(None, wrong))
+    fine = status.running and not told
+    return {
+        "state": "green" if fine else "yellow",
+        "trouble": told or ("" if status.running else "the reader is not running"),
+        "lag_entries": status.lag_entries,
+        "lag_seconds": status.lag_seconds,
+        "sinks": {
+            name: {"lag_entries": sink.lag_entries, "lag_seconds": sink.lag_seconds, "trouble": sink.trouble}
+            for name, sink in status.sinks.items()
+        },
+    }
+
+
+async def _answered(
+    office: Office, work: Callable[[], Reply | Slow], thread: ThreadPoolExecutor, slow: ThreadPoolExecutor
+) -> Reply:
+    """What the office answers; what is slow keeps no other request from it."""
+    loop = asyncio.get_running_loop()
+    reply = await loop.run_in_executor(thread, work)
+    if not isinstance(reply, Slow):
+        return reply
+    return await loop.run_in_executor(slow, office.perform, reply, lambda step: thread.submit(step).result())
 
 
 async def _body(request: Request) -> bytes:

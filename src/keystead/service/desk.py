@@ -26,6 +26,7 @@ from keystead.core.key import (
     key_ref,
     version_binding,
 )
+from keystead.core.ledger import AccountLogs, Retention
 from keystead.core.names import KeyReference
 from keystead.core.policy import (
     Document,
@@ -43,6 +44,7 @@ from keystead.core.ports import (
     Journal,
     Material,
     Random,
+    Records,
     Transaction,
     Usage,
 )
@@ -88,6 +90,9 @@ class Desk:
         usage: Usage,
         tokens: IdentityTokens,
         journal: Journal,
+        records: Records,
+        account_logs: AccountLogs,
+        retention: Retention,
         guesses: Guesses,
         marker_key: bytes,
         regions: tuple[str, ...] = (),
@@ -106,6 +111,9 @@ class Desk:
         self.usage = usage
         self.tokens = tokens  # of identity providers
         self.journal = journal
+        self.records = records
+        self.account_logs = account_logs
+        self.retention = retention
         self.guesses = guesses  # at one-time passwords
         self.regions = regions  # that are served here; none: any
         self.peers = peers  # linked servers
@@ -274,6 +282,14 @@ class Desk:
         if len(items) <= limit:
             return items, ""
         return items[:limit], marker.make(self._marker_key, place, name(items[limit - 1]))
+
+    def make_marker(self, place: str, last: str) -> str:
+        """The marker that goes on after ``last`` in a list that is not the store's."""
+        return marker.make(self._marker_key, f"{place} {self.account} {self.region}", last)
+
+    def read_marker(self, place: str, text: str) -> str:
+        """What such a marker goes on after; empty for an empty one."""
+        return marker.read(self._marker_key, f"{place} {self.account} {self.region}", text)
 
     def vouch(self, command: Command) -> "Desk":
         """This desk for a command that is part of another one, which the caller was found to be allowed to ask.

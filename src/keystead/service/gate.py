@@ -38,6 +38,7 @@ from keystead.core.errors import (
     StoreUnavailable,
 )
 from keystead.core.key import Event, State
+from keystead.core.ledger import AccountLogs, Retention
 from keystead.core.names import KeyReference
 from keystead.core.policy import Document, Question, Ruling, decide
 from keystead.core.ports import (
@@ -49,6 +50,7 @@ from keystead.core.ports import (
     Journal,
     Outside,
     Random,
+    Records,
     Store,
     Usage,
     View,
@@ -68,8 +70,10 @@ from keystead.service.guesses import Guesses
 from keystead.service.linking import Peer
 from keystead.service.openkey import OpenKey
 from keystead.service.quotas import Quotas
+from keystead.service.records import NoRecords
 from keystead.service.results import Result
 from keystead.service.sessiontoken import SessionTokens
+from keystead.service.unattended import NoAccountLogs, NoRetention
 from keystead.service.workingset import HeldKey, NotLoaded, WorkingSet
 
 RULINGS_KEPT: Final = 4096  # remembered decisions for one key or identity
@@ -293,6 +297,9 @@ class Gate:
         keys_held: int = 100_000,
         regions: tuple[str, ...] = (),
         peers: tuple[Peer, ...] = (),
+        records: Records | None = None,
+        account_logs: AccountLogs | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self.working = WorkingSet(store, custodian, keys=keys_held)
         self.external = external
@@ -307,6 +314,9 @@ class Gate:
         self._usage = usage
         self._tokens = tokens
         self._journal = journal
+        self._records = records or NoRecords()
+        self._account_logs = account_logs or NoAccountLogs()
+        self._retention = retention or NoRetention()
         self._guesses = Guesses()
         self._marker_key = marker_key
         self._asking = threading.Lock()
@@ -546,6 +556,9 @@ class Gate:
             usage=self._usage,
             tokens=self._tokens,
             journal=self._journal,
+            records=self._records,
+            account_logs=self._account_logs,
+            retention=self._retention,
             guesses=self._guesses,
             marker_key=self._marker_key,
         )

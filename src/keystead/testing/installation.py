@@ -9,7 +9,7 @@ Every gate is as in another process: it has a working set and a log of its own, 
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from keystead.audit.log import Log
@@ -33,6 +33,7 @@ from keystead.service.quotas import Quotas
 from keystead.service.workingset import NotLoaded
 from keystead.store.memory import Memory
 from keystead.testing.audit import AuditBench, TurnedClock
+from keystead.testing.records import Located, MemoryRecords
 from keystead.testing.usage import MemoryBooks
 
 ACCOUNT: Final = "111122223333"
@@ -127,6 +128,7 @@ class Installation:
                 begins=begins,
                 moment=moment,
             ),
+            records=MemoryRecords(self._located, self.audit.signer.name),
             clock=self.clock,
             random=self.random,
             quotas=quotas or Quotas(),
@@ -134,6 +136,11 @@ class Installation:
             regions=regions,
             peers=peers,
         )
+
+    def _located(self) -> Iterator[Located]:
+        """Every entry of every process, with where it stands."""
+        for slot, log in self.logs.items():
+            yield from ((slot, index, entry) for index, entry in enumerate(log.entries(0, log.size)))
 
     def user(self, name: str, policy: str = "") -> tuple[str, str]:
         """A new user; the id and the secret of its access key."""
