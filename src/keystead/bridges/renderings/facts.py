@@ -82,7 +82,7 @@ _VERBS: Final[Mapping[str, Doing]] = {
     **dict.fromkeys(("Create", "Ensure", "Init", "Replicate", "Add"), Doing.CREATE),
     **dict.fromkeys(
         (
-            *("Describe", "Explain", "Fetch", "Foresee", "Get", "LinkStates", "List", "Preview"),
+            *("Describe", "Explain", "Fetch", "Foresee", "Get", "LinkStates", "List", "Plan"),
             *("Prove", "Query", "Search", "Simulate", "Tell"),
         ),
         Doing.READ,
