@@ -13,6 +13,7 @@ import click
 from keystead import __version__
 from keystead.cli.export import export
 from keystead.cli.proofs import checkpoints, consistency, kept_notes, prove, rotate_key
+from keystead.cli.query import evidence, query, reach, who_used
 from keystead.core import blob
 from keystead.core.errors import AuditDamaged, InvalidCiphertext, InvalidRequest
 
@@ -151,7 +152,7 @@ def audit() -> None:
     """Read audit logs on this machine."""
 
 
-for command in (checkpoints, consistency, export, prove, rotate_key):
+for command in (checkpoints, consistency, evidence, export, prove, query, reach, rotate_key, who_used):
     audit.add_command(command)
 
 

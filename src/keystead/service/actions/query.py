@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace as altered
 from functools import partial
-from hashlib import sha256
 from typing import Final
 
 import msgspec
@@ -39,6 +38,7 @@ SECONDS: Final = 10.0  # that a question may take
 SUBJECT_CHARACTERS: Final = 500
 MOST_KEYS: Final = 10_000  # that are looked at for what somebody could open
 _PAGE: Final = 500
+_LIST: Final = "audit"
 _GRANTS: Final = 100
 
 OPENING: Final = ("kms:Decrypt", "kms:ReEncryptFrom", "kms:Decapsulate", "kms:DeriveSharedSecret")
@@ -60,8 +60,7 @@ def query_audit(command: c.QueryAudit, desk: Desk) -> Events:
     if command.everything:
         check_first_account(desk)
     question = _question(command, desk)
-    place = f"audit {sha256(repr(question).encode()).hexdigest()}"
-    question = altered(question, after=_after(desk.read_marker(place, command.marker)))
+    question = altered(question, after=_after(desk.read_marker(_LIST, command.marker)))
     answered = desk.records.ask(question, SECONDS)
     events = []
     for row in answered.rows:
@@ -74,7 +73,7 @@ def query_audit(command: c.QueryAudit, desk: Desk) -> Events:
         question.by,
         events,
         list(answered.counts),
-        "" if after is None else desk.make_marker(place, f"{after.time} {after.log} {after.index}"),
+        "" if after is None else desk.make_marker(_LIST, f"{after.time} {after.log} {after.index}"),
         answered.more,
         answered.missing,
     )
