@@ -28,6 +28,7 @@ from keystead.config import (
     template,
 )
 from keystead.core.errors import ConfigError
+from keystead.core.retention import Durations, Kept
 
 BASE = Path("/etc/keystead")
 
@@ -335,6 +336,17 @@ def test_the_files_of_an_installation_lie_in_its_data_directory() -> None:
     config = Config(data=Path("data"))
     assert config.store == f"sqlite:///{Path.cwd()}/data/keystead.db"
     assert config.audit == Path("data/audit")
+
+
+def test_the_audit_is_kept_for_ever_unless_days_are_set() -> None:
+    """Days of all classes are those of each, unless it has its own; 0 is for ever."""
+    assert read('data = "d"').durations == Durations()
+    config = read('data = "d"\n[audit]\nretention_days = 90\nchanges_days = 3650\nreads_days = 0')
+    assert config.durations.days == {Kept.USES: 90, Kept.SESSIONS: 90, Kept.CHANGES: 3650}
+    with pytest.raises(ConfigError, match=r"'audit\.uses_days' must be a whole number from 0 to 36500"):
+        read('data = "d"\n[audit]\nuses_days = -1')
+    with pytest.raises(ConfigError, match=r"no setting 'audit\.redactable'"):
+        read('data = "d"\n[audit]\nredactable = []')
 
 
 def documented(checkout: Path) -> dict[str, str]:

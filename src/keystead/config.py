@@ -31,6 +31,7 @@ from typing import Any, Final
 from typing_extensions import override
 
 from keystead.core.errors import ConfigError
+from keystead.core.retention import Durations, Kept
 
 DATABASE: Final = "keystead.db"
 AUDIT: Final = "audit"
@@ -135,6 +136,7 @@ class Config:
     xks: Xks = Xks()
     links: tuple[Link, ...] = ()
     sinks: tuple[Sink, ...] = ()
+    durations: Durations = field(default_factory=Durations)  # for which the audit is kept
 
     @property
     def store(self) -> str:
@@ -178,6 +180,7 @@ def parse(raw: Mapping[str, Any], base: Path) -> Config:
         limits=_limits(table.table("limits")),
         xks=_xks(table.table("xks"), base),
         links=tuple(_link(each, base) for each in table.tables("link")),
+        durations=_durations(table.table("audit")),
         sinks=tuple(_sink(each, base) for each in table.tables("sink")),
     )
     for part in (listen, control, tls, table):
@@ -266,6 +269,7 @@ _URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _REGION: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _MOST: Final = 100_000_000
+_MOST_DAYS: Final = 36_500
 
 
 def address(text: str, setting: str) -> Address:
@@ -431,6 +435,14 @@ def _is_here(host: str) -> bool:
         return host == "localhost"
 
 
+def _durations(table: _Table) -> Durations:
+    """What ``retention_days`` says of all classes, unless a class has days of its own."""
+    whole = table.number("retention_days", 0, 0, _MOST_DAYS)
+    days = {kept: table.number(f"{kept}_days", whole, 0, _MOST_DAYS) for kept in Kept}
+    table.finish()
+    return Durations({kept: each for kept, each in days.items() if each})
+
+
 def _check_sinks(config: Config) -> None:
     names = [sink.name for sink in config.sinks]
     for name in names:
@@ -485,6 +497,10 @@ address = "{control}"
 # kind = "syslog"                 # or "file", "otlp", "webhook", "kafka"
 # url = "tls://siem.example:6514"
 # format = "keystead"             # or "cloudtrail", "ocsf", "ecs", "cef"
+
+# [audit]                         # how long its entries are kept; the default is for ever
+# retention_days = 400
+# changes_days = 3650
 
 # [limits]
 # body_bytes = 131072

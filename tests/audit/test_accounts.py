@@ -21,7 +21,7 @@ from keystead.audit.accounts import (
 from keystead.audit.checkpoint import Checkpoint, read_checkpoint
 from keystead.audit.damage import Damaged
 from keystead.audit.log import Log
-from keystead.core.errors import AuditUnavailable, InvalidRequest, NotFound
+from keystead.core.errors import AuditUnavailable, DataDamaged, InvalidRequest, NotFound
 from keystead.core.ledger import Section
 from keystead.crypto.merkle import EMPTY_ROOT, Frontier, verify_consistency
 from keystead.crypto.note import InvalidNote
@@ -305,7 +305,7 @@ def test_a_damaged_head_is_named() -> None:
         bench.check()
     _put(bench, path, b"nothing")
     bench.write(f"{A} two")
-    with pytest.raises(Damaged, match="it is not the head of"):
+    with pytest.raises(DataDamaged, match="it is not the head of"):
         bench.trees.update()
 
 
@@ -318,13 +318,13 @@ def test_a_tree_that_does_not_lead_to_its_head_is_not_gone_on_with() -> None:
     tile = bench.directory / "account" / A / "tile/0/000.p/1"
     good = bench.disk.read(tile)
     _put(bench, tile, bytes(32))
-    with pytest.raises(Damaged, match="does not lead to its head's root"):
+    with pytest.raises(DataDamaged, match="does not lead to its head's root"):
         bench.trees.update()
     with pytest.raises(AuditUnavailable, match="cannot be read"):
         bench.trees.sections(A, {})
     _put(bench, tile, good)
     _put(bench, bench.directory / "account" / A / "tile/index/000.p/1", b"short")
-    with pytest.raises(Damaged, match="it is too short"):
+    with pytest.raises(DataDamaged, match="it is too short"):
         bench.trees.update()
 
 
@@ -334,7 +334,7 @@ def test_a_damaged_position_is_said() -> None:
     bench.write(f"{A} one")
     bench.trees.update()
     _put(bench, bench.directory / "account/position", b"far")
-    with pytest.raises(Damaged, match="it is not a number"):
+    with pytest.raises(DataDamaged, match="it is not a number"):
         bench.trees.update()
 
 

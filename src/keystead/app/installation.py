@@ -26,6 +26,7 @@ from typing_extensions import override
 from keystead import custody, store
 from keystead.app import auditkeys
 from keystead.app.auditkeys import SERVICE_ACCOUNT, VKEY_FILE, LogKeys
+from keystead.app.ledger import Ledger, ledger
 from keystead.audit.disk import LocalDisk
 from keystead.audit.log import Event, Log, Notice
 from keystead.audit.search import Search
@@ -91,7 +92,8 @@ _ADMIN_POLICY: Final = (
 _JOBS_POLICY: Final = (
     '{"Version": "2012-10-17", "Statement": [{"Sid": "Jobs", "Effect": "Allow", "Action": '
     '["keystead:DestroyKey", "keystead:RotateKey", "keystead:ExpireKeyMaterial", "keystead:TellMember", '
-    '"keystead:MemberTold", "keystead:TellMove", "keystead:MoveTold", "keystead:RefreshProvider"], "Resource": "*"}]}'
+    '"keystead:MemberTold", "keystead:TellMove", "keystead:MoveTold", "keystead:RefreshProvider", '
+    '"keystead:PruneAudit"], "Resource": "*"}]}'
 )
 _MARKER_KEY: Final = binding("marker-key")
 _PAUSE_SECONDS: Final = 0.0002  # of what is done beside the requests, for those to go on
@@ -461,6 +463,9 @@ class Installation:
             port=self.config.xks.port,
             notice=lambda key_store, state: notice(key_store, state.value),
         )
+        attended = None
+        if slot == CONTROL:
+            attended = ledger(self.config, self.origin, self.log_keys(), opened)
         gate = Gate(
             store=opened,
             custodian=self.custodian,
@@ -484,6 +489,8 @@ class Installation:
             tokens=Issuers(self.clock),
             journal=self.journal(),
             records=records,
+            account_logs=attended.trees if attended else None,
+            retention=attended.pruner if attended else None,
         )
         keeper = ThreadPoolExecutor(1, thread_name_prefix="usage")
         log.follow(self._index(slot, keeper, warn))
@@ -493,7 +500,7 @@ class Installation:
             indexes = [self._index(name, None, warn) for name in self._other_logs(slots)]
         for index in indexes:
             keeper.submit(index.catch_up)
-        return Post(self, gate, opened, log, keeper, indexes, external)
+        return Post(self, gate, opened, log, keeper, indexes, external, attended)
 
     def _other_logs(self, slots: Collection[str]) -> list[str]:
         """The logs that are there besides those of these names."""
@@ -554,6 +561,7 @@ class Post:
     _keeper: Executor  # of the usage index
     _indexes: Sequence[Index]  # of other logs
     _external: Client
+    ledger: Ledger | None  # in the control process
 
     def jobs(self, request: str, region: str, account: str = "") -> Caller:
         """The caller that scheduled jobs ask as, in the first account or another: a job reaches into no other."""

@@ -36,6 +36,7 @@ from keystead.fronts.links import LinkFront
 from keystead.fronts.native.front import ROWS as NATIVE_ROWS
 from keystead.fronts.native.front import Native
 from keystead.jobs.issuers import Issuers
+from keystead.jobs.ledger import Bookkeeper
 from keystead.jobs.links import Links
 from keystead.jobs.runner import Runner
 from keystead.observe.log import Log
@@ -284,6 +285,18 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
             random=installation.random,
             log=log,
         )
+        attended = post.ledger
+        assert attended is not None  # noqa: S101 - the control process has it
+        bookkeeper = Bookkeeper(
+            gate=gate,
+            update=attended.trees.update,
+            renew=attended.pruner.renew,
+            removes=config.durations.shortest > 0,
+            caller=post.jobs,
+            clock=installation.clock,
+            random=installation.random,
+            log=log,
+        )
         front = LinkFront(
             installation.peers,
             account=installation.account,
@@ -308,6 +321,7 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
             reader=reader.status,
             links=links if config.links else None,
             issuers=issuers,
+            bookkeeper=bookkeeper,
         )
 
     return control.run(

@@ -38,7 +38,7 @@ from keystead.audit.tiles import FOLDER as TILES
 from keystead.audit.tiles import Shelf, read_file, tile_path, tile_reader
 from keystead.audit.usage import is_log
 from keystead.core.disk import Disk
-from keystead.core.errors import AuditUnavailable, InvalidRequest, NotFound
+from keystead.core.errors import AuditUnavailable, DataDamaged, InvalidRequest, NotFound
 from keystead.core.ledger import Row, Section
 from keystead.crypto.merkle import (
     HASH_BYTES,
@@ -245,9 +245,18 @@ class AccountTrees:
         return [log for log in self._disk.names(self._root) if is_log(self._disk, self._root / log)]
 
     def update(self) -> int:
-        """Take in what checkpoints cover; returns how many entries that was, in all logs."""
+        """Take in what checkpoints cover; returns how many entries that was, in all logs.
+
+        Raises `DataDamaged` when a log or a tree is not what it should be.
+        """
         accounts = sorted(self._accounts())
-        return sum(self._update(log, accounts) for log in self.logs())
+        taken = 0
+        for log in self.logs():
+            try:
+                taken += self._update(log, accounts)
+            except Damaged as damage:
+                raise DataDamaged(f"{self._root / log / damage.file}: {damage.problem}") from None
+        return taken
 
     def sections(self, account: str, since: Mapping[str, int]) -> list[Section]:
         """An account's heads in all logs, as of their newest checkpoints; with proofs since the counts, by log."""

@@ -35,6 +35,7 @@ from keystead.core.ports import Random
 from keystead.core.query import ReaderStatus
 from keystead.fronts.front import Asked, Front
 from keystead.jobs.issuers import Issuers
+from keystead.jobs.ledger import Bookkeeper
 from keystead.jobs.links import Links
 from keystead.jobs.runner import Runner
 from keystead.observe.log import Log
@@ -95,11 +96,13 @@ class Office:
         close: Callable[[], None],
         links: Links | None = None,
         issuers: Issuers | None = None,
+        bookkeeper: Bookkeeper | None = None,
         reader: Callable[[], ReaderStatus] | None = None,
     ) -> None:
         self.reader = reader  # how the process fares that answers questions about the audit
         self.links = links  # runs on a thread of its own, as
         self.issuers = issuers
+        self.bookkeeper = bookkeeper
         self._gate = gate
         self._front = front
         self._runner = runner
@@ -292,7 +295,7 @@ async def _run(
     def at(work: Callable[[], T]) -> T:
         return thread.submit(work).result()
 
-    for name, job in (("links", office.links), ("issuers", office.issuers)):
+    for name, job in (("links", office.links), ("issuers", office.issuers), ("bookkeeper", office.bookkeeper)):
         if job is not None:
             own = ThreadPoolExecutor(1, thread_name_prefix=name)
             tasks.append(asyncio.create_task(every(jobs_seconds, partial(job.run_once, at), own)))

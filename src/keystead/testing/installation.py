@@ -10,13 +10,17 @@ Every gate is as in another process: it has a working set and a log of its own, 
 
 import random
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
+from keystead.audit.accounts import AccountTrees
 from keystead.audit.log import Log
+from keystead.audit.retention import Pruner
 from keystead.audit.search import Search
 from keystead.audit.usage import Index, Usages
 from keystead.core.ports import ExternalKeys, Store
 from keystead.core.principal import AccessKey, Account, Principal, secret_binding, service_arn, user_arn
+from keystead.core.retention import Durations
 from keystead.crypto.secret import Secret
 from keystead.custody.software import SoftwareCustodian
 from keystead.custody.xks import Client, trust
@@ -25,6 +29,7 @@ from keystead.service.action import Mode
 from keystead.service.actions.principals import new_credentials
 from keystead.service.caller import Caller
 from keystead.service.commands import Command
+from keystead.service.concerns import aged, seen
 from keystead.service.entry import Entry, begins, decode, moment, of_request, uses
 from keystead.service.gate import Answer, Gate
 from keystead.service.identities import identify
@@ -54,6 +59,7 @@ class Installation:
         seed: int = 0,
         external: ExternalKeys | None = None,
         root: bytes = bytes(32),
+        durations: Durations | None = None,
     ) -> None:
         self.audit = AuditBench(seed, segment_bytes=1 << 20)
         self.store = store or Memory()
@@ -70,6 +76,25 @@ class Installation:
             find=uses,
             moment=moment,
             origin=self.audit.signer.name,
+        )
+        self.trees = AccountTrees(
+            self.audit.root,
+            disk=self.audit.disk,
+            origin=self.audit.signer.name,
+            sign=self._sign,
+            verifier=lambda: self.audit.signer.verifier,
+            seen=seen,
+            accounts=self._accounts,
+        )
+        self.pruner = Pruner(
+            self.audit.root,
+            disk=self.audit.disk,
+            origin=self.audit.signer.name,
+            sign=self._sign,
+            verifier=lambda: self.audit.signer.verifier,
+            aged=aged,
+            settled=self._settled,
+            durations=durations or Durations(),
         )
         wrapped = self.custodian.enroll(ACCOUNT)
         self.custodian.admit(ACCOUNT, wrapped)
@@ -128,6 +153,8 @@ class Installation:
                 begins=begins,
                 moment=moment,
             ),
+            account_logs=self.trees,
+            retention=self.pruner,
             records=MemoryRecords(self._located, self.audit.signer.name),
             clock=self.clock,
             random=self.random,
@@ -136,6 +163,17 @@ class Installation:
             regions=regions,
             peers=peers,
         )
+
+    def _sign(self, name: str, text: str) -> bytes:
+        return self.audit.signer.named(name).sign(text)
+
+    def _accounts(self) -> list[str]:
+        with self.store.view() as view:
+            return [account.id for account in view.accounts("", 1000)]
+
+    def _settled(self, log: Path) -> int:
+        book = self.books.open(log)
+        return 0 if book is None else book.place().position
 
     def _located(self) -> Iterator[Located]:
         """Every entry of every process, with where it stands."""

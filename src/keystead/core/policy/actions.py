@@ -23,6 +23,7 @@ class Class(StrEnum):
     READ = "read"  # shows, and changes nothing
     OPERATE = "operate"  # keeps the service going, without a key in hand
     SESSION = "session"  # becomes somebody for a while, as far as a trust policy lets
+    RECORDS = "records"  # says how long the audit is kept
     SERVICE = "service"  # the service's own: its jobs and its links to other installations
 
 
@@ -115,6 +116,8 @@ _CLASSES: Final[Mapping[Class, tuple[str, ...]]] = {
         "keystead:ProveEvent",
         "keystead:ForeseeRevocation",
         "keystead:ListAccessKeys",
+        "keystead:ListAccountEntries",
+        "keystead:ListAccountHeads",
         "keystead:ListAccounts",
         "keystead:ListCheckpoints",
         "keystead:ListGuardrails",
@@ -122,6 +125,8 @@ _CLASSES: Final[Mapping[Class, tuple[str, ...]]] = {
         "keystead:DescribeRevision",
         "keystead:DescribeTemplate",
         "keystead:ListKeyStates",
+        "keystead:ListLegalHolds",
+        "keystead:PlanPruning",
         "keystead:ListPrincipals",
         "keystead:ListProviders",
         "keystead:ListRevisions",
@@ -150,6 +155,8 @@ _CLASSES: Final[Mapping[Class, tuple[str, ...]]] = {
         "sts:SetSourceIdentity",
         "sts:TagSession",
     ),
+    # Whoever could end a hold or remove records should neither use keys nor be the one whom they tell of.
+    Class.RECORDS: ("keystead:LiftLegalHold", "keystead:PruneAudit", "keystead:PutLegalHold"),
     Class.SERVICE: (
         "keystead:DestroyKey",
         "keystead:ExpireKeyMaterial",

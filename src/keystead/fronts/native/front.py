@@ -44,6 +44,7 @@ from keystead.fronts.native.declared import ROWS as DECLARED
 from keystead.fronts.native.guardrails import ROWS as GUARDRAILS
 from keystead.fronts.native.keys import ROWS as KEYS
 from keystead.fronts.native.keys import InRegion
+from keystead.fronts.native.ledger import ROWS as LEDGER
 from keystead.fronts.native.policies import ROWS as POLICIES
 from keystead.fronts.native.principals import ROWS as PRINCIPALS
 from keystead.fronts.native.proofs import ROWS as PROOFS
@@ -83,6 +84,7 @@ ROWS: Final[Mapping[str, Row]] = {
     **DECISIONS,
     **AUDIT,
     **PROOFS,
+    **LEDGER,
 }
 
 _DECODERS: Final = {name: msgspec.json.Decoder(row.takes) for name, row in ROWS.items()}

@@ -13,6 +13,7 @@ from keystead.service.actions import (
     accounts,
     aliases,
     asymmetric,
+    audit_accounts,
     crypt,
     decisions,
     declared,
@@ -29,6 +30,7 @@ from keystead.service.actions import (
     providers,
     query,
     regions,
+    retention,
     rotation,
     sts,
     tags,
@@ -146,4 +148,6 @@ ACTIONS: Final[Mapping[type[Command], Action]] = {
     **decisions.ACTIONS,
     **query.ACTIONS,
     **proofs.ACTIONS,
+    **audit_accounts.ACTIONS,
+    **retention.ACTIONS,
 }

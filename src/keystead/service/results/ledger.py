@@ -1,0 +1,40 @@
+"""What is said of an account's own part of the audit, and of how long the audit is kept."""
+
+from collections.abc import Sequence
+
+from keystead.core.ledger import Row, Section
+from keystead.core.retention import Hold
+from keystead.service.results import Result
+
+
+class AccountHeads(Result):
+    """An account's heads, one for each log."""
+
+    account: str
+    sections: Sequence[Section]
+
+
+class AccountEntries(Result):
+    """Some of an account's entries in one log, in order."""
+
+    rows: Sequence[Row]
+
+
+class LegalHold(Result):
+    """One hold."""
+
+    hold: Hold
+
+
+class LegalHolds(Result):
+    """An account's holds, in the order of their names."""
+
+    holds: Sequence[Hold]
+
+
+class Pruning(Result):
+    """What may be removed from the audit, or was: ranges of entries, such as ``w0/0-2559``."""
+
+    ranges: Sequence[str]
+    entries: int
+    more: bool  # whether there may be more
