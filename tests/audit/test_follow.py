@@ -20,31 +20,7 @@ from keystead.audit.log import Log
 from keystead.audit.reading import entries
 from keystead.core.errors import AuditUnavailable, DataDamaged
 from keystead.testing.audit import AuditBench
-from keystead.testing.disk import Fault, Killed, MemoryDisk, PowerCut
-
-
-class Onlooker:
-    """The same disk seen by another process, whose looks are no operations of the writer's."""
-
-    def __init__(self, disk: MemoryDisk) -> None:
-        self.disk = disk
-
-    def open(self, path: Path) -> Any:
-        file = self.disk.open(path)
-
-        class Look:
-            read = staticmethod(file.read)
-
-            def close(self) -> None:
-                """Nothing that the writer's disk counts."""
-
-        return Look()
-
-    def read(self, path: Path) -> bytes:
-        return self.disk.read(path)
-
-    def names(self, path: Path) -> list[str]:
-        return self.disk.names(path)
+from keystead.testing.disk import Fault, Killed, MemoryDisk, Onlooker, PowerCut
 
 
 class Reader:

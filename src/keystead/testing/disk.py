@@ -119,6 +119,39 @@ class MemoryFile:
         node.dirty.clear()
 
 
+class Onlooker:
+    """A disk as another process sees it that only reads: nothing that it does is an operation that may fail."""
+
+    def __init__(self, disk: "MemoryDisk") -> None:
+        self._disk = disk
+
+    def open(self, path: Path) -> "Look":
+        """Open a file to look at."""
+        return Look(self._disk.open(path))
+
+    def read(self, path: Path) -> bytes:
+        """Read a file."""
+        return self._disk.read(path)
+
+    def names(self, path: Path) -> list[str]:
+        """List a directory."""
+        return self._disk.names(path)
+
+
+class Look:
+    """An open file of an `Onlooker`."""
+
+    def __init__(self, file: MemoryFile) -> None:
+        self._file = file
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Read."""
+        return self._file.read(size, offset)
+
+    def close(self) -> None:
+        """Close what the disk has not counted as open."""
+
+
 class MemoryDisk:
     """A `Disk` without a machine. ``capacity`` limits the bytes of all files together."""
 

@@ -44,6 +44,7 @@ _BACKOFF_SECONDS: Final = 0.5
 _MOST_BACKOFF: Final = 60.0
 _MOST_AFTER: Final = 600.0
 _REASON_CHARACTERS: Final = 300
+_DELIVERIES: Final = 8  # in an overlap
 COMPLETE: Final = "keystead"
 """The form that gets every entry, so that whoever takes it can prove that none is missing."""
 
@@ -159,7 +160,10 @@ class Pump:
         self._clock = clock
         self._random = random
         self._checkpoint_entries = checkpoint_entries
-        self._batch_entries = batch_entries
+        # What a receiver that dies may lose is of the last deliveries: the overlap must be some of them.
+        self._batch_entries = (
+            min(batch_entries, sink.overlap // _DELIVERIES or 1) if sink.overlap else batch_entries
+        )
         self._batch_bytes = batch_bytes
         self._lines: dict[str, _Line] = {}
         self._unread: dict[str, str] = {}  # why a log cannot be read

@@ -68,7 +68,7 @@ class FileSink:
 
     def deliver(self, messages: Sequence[Message]) -> None:
         """Write and sync."""
-        data = b"".join(message.body + b"\n" for message in messages).replace(b"\0", b" ")
+        data = b"".join(message.body + b"\n" for message in messages)
         try:
             if self._file is not None and (
                 self._size >= self._rotate_bytes or self._clock.now() >= self._until

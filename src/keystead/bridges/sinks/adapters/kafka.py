@@ -29,6 +29,7 @@ _TOO_LARGE: Final = frozenset(
     }
 )
 _POLL_SECONDS: Final = 0.1
+_LATE_SECONDS: Final = 2.0  # librdkafka looks for messages whose time is up about once a second
 
 
 def connect(settings: Settings, clock: Clock, disk: Disk) -> "KafkaSink":
@@ -86,7 +87,7 @@ class KafkaSink:
 
     def deliver(self, messages: Sequence[Message]) -> None:
         """Produce, and wait for every acknowledgement."""
-        deadline = Deadline(self._clock, self._seconds)
+        deadline = Deadline(self._clock, self._seconds + _LATE_SECONDS)
         failures: list[Any] = []
         done = 0
 
