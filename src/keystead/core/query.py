@@ -93,6 +93,7 @@ class SinkStatus:
     lag_seconds: float = 0.0
     delivered: int = 0
     errors: int = 0
+    parked: int = 0  # that the receiver has refused for good
     trouble: str = ""  # the last error, while it lasts
 
 

@@ -16,13 +16,14 @@ the start, at 0, so that a rate over the first failure is not lost.
 """
 
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
 
 from keystead.core.errors import Kind
 from keystead.core.query import ReaderStatus
+from keystead.core.witness import WitnessStatus
 
 
 class Outcome(IntEnum):
@@ -196,6 +197,9 @@ SINK_DELIVERED: Final = Metric(
 SINK_ERRORS: Final = Metric(
     "keystead_sink_errors_total", Type.COUNTER, "Deliveries to a sink that failed.", ("sink",)
 )
+SINK_PARKED: Final = Metric(
+    "keystead_sink_parked_total", Type.COUNTER, "Audit events that a sink has refused for good.", ("sink",)
+)
 OF_READER: Final = (
     READER_RUNNING,
     READER_RESTARTS,
@@ -206,8 +210,25 @@ OF_READER: Final = (
     SINK_LAG_SECONDS,
     SINK_DELIVERED,
     SINK_ERRORS,
+    SINK_PARKED,
 )
-METRICS: Final = (BUILD, REQUESTS, HEALTH, *PER_PROCESS, *OF_READER)
+WITNESS_LAG: Final = Metric(
+    "keystead_witness_lag_entries",
+    Type.GAUGE,
+    "Signed audit entries of a log that a witness has not seen yet.",
+    ("witness", "log"),
+)
+WITNESS_COSIGNED: Final = Metric(
+    "keystead_witness_cosigned_total", Type.COUNTER, "Checkpoints that a witness has cosigned.", ("witness",)
+)
+WITNESS_FAILURES: Final = Metric(
+    "keystead_witness_failures_total",
+    Type.COUNTER,
+    "Looks at which a witness has not cosigned, or has seen another log.",
+    ("witness",),
+)
+OF_WITNESSES: Final = (WITNESS_LAG, WITNESS_COSIGNED, WITNESS_FAILURES)
+METRICS: Final = (BUILD, REQUESTS, HEALTH, *PER_PROCESS, *OF_READER, *OF_WITNESSES)
 """Every metric that there is."""
 
 
@@ -267,6 +288,22 @@ def render(slots: Slots, version: str) -> str:
     return "\n".join(_lines(slots, version)) + "\n"
 
 
+def render_witnesses(statuses: Mapping[str, WitnessStatus]) -> str:
+    """The metrics of the witnesses of this installation's audit logs."""
+    return "\n".join(_witness_lines(statuses)) + "\n"
+
+
+def _witness_lines(statuses: Mapping[str, WitnessStatus]) -> Iterator[str]:
+    yield from _heading(WITNESS_LAG)
+    for name, status in statuses.items():
+        for log, lag in status.lag.items():
+            yield f"{WITNESS_LAG.name}{_labels(witness=name, log=log)} {lag}"
+    for metric, member in ((WITNESS_COSIGNED, "cosigned"), (WITNESS_FAILURES, "failures")):
+        yield from _heading(metric)
+        for name, status in statuses.items():
+            yield f"{metric.name}{_labels(witness=name)} {getattr(status, member)}"
+
+
 def render_reader(status: ReaderStatus) -> str:
     """The metrics of the reader and of its sinks."""
     return "\n".join(_reader_lines(status)) + "\n"
@@ -289,6 +326,7 @@ def _reader_lines(status: ReaderStatus) -> Iterator[str]:
         (SINK_LAG_SECONDS, "lag_seconds"),
         (SINK_DELIVERED, "delivered"),
         (SINK_ERRORS, "errors"),
+        (SINK_PARKED, "parked"),
     ):
         yield from _heading(metric)
         for name, sink in status.sinks.items():

@@ -32,7 +32,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import msgspec
@@ -200,21 +200,15 @@ class Archive:
         self._remove_doomed()
         return more
 
-    def freshen(self) -> None:
+    def _freshen(self) -> None:
         """Have everything in that was committed before this was called, unless that is very much."""
         until = time.monotonic() + FRESHEN_SECONDS
-        if not self._feeding.acquire(timeout=FRESHEN_SECONDS):
-            return
-        try:
-            self._drop_unsettled()
-            more = True
-            while more and time.monotonic() < until:
-                more = self._archive() or self._follow()
-            self._behind = more
-            if not more:
-                self._follow(unsettled=True)
-        finally:
-            self._feeding.release()
+        self._drop_unsettled()
+        self._behind = True
+        while self._behind and time.monotonic() < until:
+            self._behind = self._archive() or self._follow()
+        if not self._behind:
+            self._follow(unsettled=True)
 
     def _names(self) -> list[str]:
         return list(self._source.names())
@@ -392,6 +386,9 @@ class Archive:
         """Have one segment in place of others, whose files go when nobody reads them any more."""
         gone = {segment.name for segment in old}
         with self._lock:
+            if new is not None and not gone <= {segment.name for segment in self._segments}:
+                self._doomed += _files(new.name)  # one of them was found damaged meanwhile
+                return
             kept = tuple(segment for segment in self._segments if segment.name not in gone)
             self._publish(kept if new is None else (*kept, new))
             self._doomed += [file for name in gone for file in _files(name)]
@@ -519,7 +516,6 @@ class Archive:
     def ask(self, question: Question, seconds: float) -> Answered:
         """Answer one question; raises `QueryUnavailable` when that takes longer, and `InvalidRequest`."""
         until = time.monotonic() + seconds
-        self.freshen()
         try:
             return self._ask(question, until)
         except duckdb.InterruptException:
@@ -529,12 +525,7 @@ class Archive:
         except duckdb.OutOfMemoryException:
             raise QueryUnavailable("The answer takes too much memory: ask about less.") from None
         except (duckdb.Error, OSError, ValueError):
-            with self._feeding:
-                damaged = self._check(self._segments)
-                while damaged and (self._archive() or self._follow()):
-                    if time.monotonic() > until:
-                        break
-            if not damaged:
+            if not self._check(self._segments):
                 raise
         return self._ask(question, until)
 
@@ -550,11 +541,21 @@ class Archive:
     def _look(self, until: float) -> Iterator["_Look"]:
         """A consistent view of segments and tail, whose files stay, and which ends when the time is up."""
         cursor = self._database.cursor()
-        with self._lock:
-            cursor.execute("BEGIN")
-            low, high = cursor.execute('SELECT min("time"), max("time") FROM tail').fetchall()[0]
-            look = _Look(cursor, self._segments, None if low is None else (low, high))
-            self._looking += 1
+        fresh = self._feeding.acquire(timeout=FRESHEN_SECONDS)
+        try:
+            if fresh:
+                with self._bearing():
+                    self._freshen()
+            else:
+                self._behind = True
+            with self._lock:
+                cursor.execute("BEGIN")
+                cursor.execute("SELECT 1 FROM tail LIMIT 1").fetchall()  # from here on it sees no change
+                look = _Look(cursor, self._segments)
+                self._looking += 1
+        finally:
+            if fresh:
+                self._feeding.release()
         timer = threading.Timer(max(0.0, until - time.monotonic()), cursor.interrupt)
         timer.daemon = True
         timer.start()
@@ -565,6 +566,14 @@ class Archive:
             with self._lock:
                 self._looking -= 1
             cursor.close()
+
+    @contextmanager
+    def _bearing(self) -> Iterator[None]:
+        """Go on when nothing can be taken in, because the disk is full: what is there can still be asked about."""
+        try:
+            yield
+        except (duckdb.Error, OSError):
+            self._behind = True
 
     def _sources(self, look: "_Look", segments: list[Segment], question: Question) -> list[str] | None:
         """The addresses that there are in the network that a question names."""
@@ -729,17 +738,11 @@ class Archive:
         self._database.close()
 
 
-class _Look:
+class _Look(NamedTuple):
     """What one question sees."""
 
-    __slots__ = ("cursor", "segments", "tail")
-
-    def __init__(
-        self, cursor: duckdb.DuckDBPyConnection, segments: tuple[Segment, ...], tail: tuple[int, int] | None
-    ) -> None:
-        self.cursor = cursor
-        self.segments = segments
-        self.tail = tail
+    cursor: duckdb.DuckDBPyConnection
+    segments: tuple[Segment, ...]
 
 
 class _Spool:

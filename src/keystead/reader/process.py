@@ -22,15 +22,20 @@ from typing import Final
 import duckdb
 
 from keystead.audit.disk import LocalDisk
-from keystead.core.errors import InvalidRequest, KeysteadError
-from keystead.core.query import ReaderStatus
+from keystead.audit.follow import Follower
+from keystead.bridges.sinks.station import Station
+from keystead.config import Sink
+from keystead.core.errors import ConfigError, InvalidRequest, KeysteadError
+from keystead.core.query import ReaderStatus, SinkStatus
 from keystead.observe.log import Log
 from keystead.reader.archive import Archive
 from keystead.reader.source import Logs
 from keystead.service import frames
 
 FEED_SECONDS: Final = 0.25
+RETRY_SECONDS: Final = 5.0  # after the archive could not be written
 STATUS_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 3.0  # for a sink that is in the middle of a delivery
 ANSWERING: Final = 2  # threads
 NICE: Final = 10  # who uses keys goes first
 EX_OK, EX_SOFTWARE = 0, 70
@@ -57,9 +62,14 @@ class _Reader:
         self._sending = threading.Lock()
         self._log = log
         self._stopping = threading.Event()
+        self._trouble = ""
+        self._disk = LocalDisk()
+        self._sinks: dict[str, SinkStatus | Station] = {
+            sink.name: self._station(settings, sink) for sink in settings.sinks
+        }
         self._archive = Archive(
             settings.archive,
-            Logs(settings.audit, LocalDisk()),
+            Logs(settings.audit, self._disk),
             origin=settings.origin,
             memory_mb=settings.memory_mb,
             threads=settings.threads,
@@ -77,9 +87,30 @@ class _Reader:
         except (frames.BrokenFrame, OSError) as error:
             self._log.error("the reader was sent what it does not understand", error=str(error))
             return EX_SOFTWARE
-        self._stopping.set()
-        pool.shutdown(wait=False, cancel_futures=True)
+        finally:
+            self._stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            for sink in self._sinks.values():
+                if isinstance(sink, Station):
+                    sink.close(CLOSE_SECONDS)
         return EX_OK
+
+    def _station(self, settings: frames.Settings, sink: Sink) -> SinkStatus | Station:
+        """What carries the logs to one sink, at work; or what is wrong with it, which keeps nothing else from work."""
+        try:
+            station = Station(
+                [sink],
+                settings.archive.parent,
+                follower=lambda: Follower(settings.audit, disk=self._disk),
+                disk=self._disk,
+                clock=_Clock(),
+                random=os.urandom,
+            )
+        except ConfigError as error:
+            self._log.error("a sink cannot be opened", component=sink.name, reason=str(error))
+            return SinkStatus(trouble=str(error))
+        station.start()
+        return station
 
     def _guard(self, work: Callable[[], None]) -> None:
         """Do it, and end the process when it meets a bug: another one is started."""
@@ -91,15 +122,28 @@ class _Reader:
 
     def _feed(self) -> None:
         while not self._stopping.is_set():
-            if not self._archive.feed():
-                self._stopping.wait(FEED_SECONDS)
+            pause = FEED_SECONDS
+            try:
+                pause = 0.0 if self._archive.feed() else FEED_SECONDS
+                self._trouble = ""
+            except (OSError, duckdb.Error) as error:  # a full disk: what is there can still be asked about
+                if not self._trouble:
+                    self._log.error("the archive of the audit cannot be written", reason=str(error))
+                self._trouble = "the archive cannot be written"
+                pause = RETRY_SECONDS
+            self._stopping.wait(pause)
 
     def _report(self) -> None:
         while not self._stopping.wait(STATUS_SECONDS):
             self._send(frames.Told(status=self._status()))
 
     def _status(self) -> ReaderStatus:
-        return replace(self._archive.status(), running=True)
+        sinks = {
+            name: sink if isinstance(sink, SinkStatus) else _told(sink) for name, sink in self._sinks.items()
+        }
+        status = self._archive.status()
+        trouble = "; ".join(filter(None, [status.trouble, self._trouble]))
+        return replace(status, running=True, trouble=trouble, sinks=sinks)
 
     def _answer(self, asked: frames.Asked) -> None:
         """Answer one question. The time is counted from here: the other side knows how long it waits in all."""
@@ -115,6 +159,26 @@ class _Reader:
     def _send(self, told: frames.Told) -> None:
         with self._sending, suppress(OSError):  # nobody is there: `run` will see it
             frames.send(self._sock, told)
+
+
+class _Clock:
+    """The machine's clock."""
+
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+
+
+def _told(station: Station) -> SinkStatus:
+    """How the one sink of a station fares."""
+    (status,) = station.status()
+    return SinkStatus(
+        lag_entries=status.lag_entries,
+        lag_seconds=status.lag_seconds,
+        delivered=status.delivered,
+        errors=status.errors,
+        parked=status.parked,
+        trouble=status.last_error,
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -6,6 +6,7 @@ index, and the accounts of the keys it was about.
 
 import ipaddress
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -63,14 +64,11 @@ _DIMENSION: Final[Mapping[str, str]] = {
 
 # A ReEncrypt uses two keys, so where keys are counted it stands for two uses.
 _TWICE: Final = """(
-    SELECT * FROM {relation}
+    SELECT * FROM {relation} {first}
     UNION ALL
-    SELECT * REPLACE (
-        from_key AS "key", from_version AS "version", from_account AS key_account, NULL::VARCHAR AS from_key
-    )
-    FROM {relation}
-    WHERE from_key IS NOT NULL AND (from_key, from_version) IS DISTINCT FROM ("key", "version")
+    SELECT * REPLACE (from_key AS "key", from_version AS "version") FROM {relation} {second}
 )"""
+_ANOTHER: Final = '(from_key IS NOT NULL AND (from_key, from_version) IS DISTINCT FROM ("key", "version"))'
 
 
 _USES: Final = f"outcome = '{OK}' AND action IN ({', '.join(map(repr, sorted(CRYPTOGRAPHIC)))})"
@@ -154,14 +152,17 @@ def counted(question: Question, relation: str, sources: list[str] | None) -> Con
     unknown = sorted(set(question.by) - set(DIMENSIONS))
     if unknown:
         raise InvalidRequest(f"Entries can be counted by {', '.join(DIMENSIONS)}, and not by {unknown[0]}.")
-    if {"key", "version"} & set(question.by):
-        relation = _TWICE.format(relation=relation)
     where = condition(question, sources)
-    if question.key and {"key", "version"} & set(question.by):
-        # Of the two uses, only the one of that key.
-        where = where.and_('"key" = ?', question.key)
+    if {"key", "version"} & set(question.by):
+        common = condition(replace(question, key="", version=0), sources)
+        first, second = common, common.and_(_ANOTHER)
+        if question.key:
+            first, second = first.and_('"key" = ?', question.key), second.and_("from_key = ?", question.key)
         if question.version:
-            where = where.and_('"version" = ?', question.version)
+            first = first.and_('"version" = ?', question.version)
+            second = second.and_("from_version = ?", question.version)
+        relation = _TWICE.format(relation=relation, first=first.where, second=second.where)
+        where = Condition("", [*first.given, *second.given])
     by = ", ".join(f"coalesce(({_DIMENSION[name]})::VARCHAR, '') AS by_{name}" for name in question.by)
     groups = ", ".join(f"by_{name}" for name in question.by)
     text = (

@@ -16,7 +16,7 @@ from typing_extensions import override
 from keystead.core.errors import InvalidRequest
 from keystead.core.ports import Records
 from keystead.core.query import Answered, Count, Place, Question, Row
-from keystead.service.entry import CRYPTOGRAPHIC, OK, Entry, decode
+from keystead.service.entry import CRYPTOGRAPHIC, OK, Entry, decode, encode
 
 Located = tuple[str, int, bytes]
 """An entry's log, its index and its bytes."""
@@ -49,7 +49,7 @@ class MemoryRecords(Records):
         return Answered(
             origin=self._origin,
             rows=tuple(
-                Row(log=log, index=index, entry={"time": 0, **msgspec.to_builtins(entry)})
+                Row(log=log, index=index, entry={"time": 0, **msgspec.json.decode(encode(entry))})
                 for _, log, index, entry in shown
             ),
             after=(
