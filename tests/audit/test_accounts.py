@@ -1,97 +1,26 @@
 """The trees of accounts: complete lists of what concerns one, and what happens to lists that are not."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accountlogs import A, B, Bench, seen
 from keystead.audit import accounts
 from keystead.audit.accounts import (
     MOST_BEHIND,
-    AccountTrees,
     Head,
-    check,
     entries,
     leaf_of,
     read_head,
     taken_in,
 )
-from keystead.audit.checkpoint import Checkpoint, read_checkpoint
 from keystead.audit.damage import Damaged
-from keystead.audit.log import Log
 from keystead.core.errors import AuditUnavailable, DataDamaged, InvalidRequest, NotFound
-from keystead.core.ledger import Section
 from keystead.crypto.merkle import EMPTY_ROOT, Frontier, verify_consistency
 from keystead.crypto.note import InvalidNote
 from keystead.testing.audit import AuditBench
-
-A, B = "111111111111", "222222222222"
-
-
-def seen(entry: bytes) -> list[tuple[str, bytes]]:
-    """Of a test's entry ``A B text``: it concerns the accounts, and each sees the text and its own name."""
-    *whom, text = entry.decode().split(" ")
-    return [(each, f"{each} {text}".encode()) for each in whom if each in (A, B)]
-
-
-class Bench(AuditBench):
-    """Logs with the trees of two accounts."""
-
-    def __init__(self, who: Iterable[str] = (A, B), at_once: int = 65_536) -> None:
-        super().__init__()
-        self.who = list(who)
-        self.trees = AccountTrees(
-            self.root,
-            disk=self.disk,
-            origin=self.signer.name,
-            sign=lambda name, text: self.signer.named(name).sign(text),
-            verifier=lambda: self.signer.verifier,
-            seen=seen,
-            accounts=lambda: self.who,
-            at_once=at_once,
-        )
-        self.log = self.open()
-
-    def write(self, *lines: str) -> None:
-        """Entries, under a checkpoint."""
-        for line in lines:
-            self.log.append(line.encode())
-        self.log.commit()
-        self.sign(self.log)
-
-    def sign(self, log: Log) -> None:
-        """Have a checkpoint made."""
-        self.later()
-        log.tend()
-
-    def rows(self, account: str, log: str = "w0") -> list[tuple[int, bytes | None]]:
-        """All that an account is given, once it leads to the head that it is given."""
-        section = next(each for each in self.trees.sections(account, {}) if each.log == log)
-        verifier = self.signer.verifier.named(f"keystead-test/{log}")
-        head = self.head(section, account)
-        assert head.entries == section.entries
-        assert read_checkpoint(section.checkpoint, verifier) == Checkpoint(
-            verifier.name, head.size, head.log_root
-        )
-        rows = self.trees.rows(log, account, 0, head.entries)
-        tree = Frontier()
-        for row in rows:
-            if row.seen is not None:
-                assert row.leaf == leaf_of(row.record, row.seen)
-            tree.append(row.leaf)
-        assert (tree.size, tree.root()) == (head.entries, head.root)
-        return [(row.record, row.seen) for row in rows]
-
-    def head(self, section: Section, account: str = A) -> Head:
-        """What a section's head says."""
-        verifier = self.signer.verifier.named(f"keystead-test/{section.log}/account/{account}")
-        return read_head(section.head, verifier)
-
-    def check(self, *kept: bytes) -> int:
-        """What an auditor does with the whole log."""
-        return check(self.disk, self.directory, self.signer.verifier.named("keystead-test/w0"), seen, kept)
 
 
 def of(account: str, lines: list[str]) -> list[tuple[int, bytes]]:
@@ -167,6 +96,17 @@ def test_an_account_that_is_made_later_begins_where_the_log_does() -> None:
     assert bench.rows(B) == [(1, f"{B} two".encode()), (3, f"{B} four".encode())]
     bench.trees.update()
     assert bench.check() == 2
+
+
+def test_full_tiles_that_no_update_has_written_yet_are_given_out() -> None:
+    """What is only in memory is given as what is on the disk, whatever else its bytes are found in."""
+    bench = Bench()
+    lines = [f"{A} e{n}" for n in range(300)] + [f"{B} about-{A}", f"{A} end"]
+    bench.write(*lines)
+    assert bench.rows(A) == of(A, lines)
+    bench.trees.update()
+    bench.write(f"{B} of-{A}")
+    assert bench.rows(A) == of(A, lines)
 
 
 def test_only_accounts_that_there_are_get_trees() -> None:

@@ -234,7 +234,28 @@ def test_a_look_reads_a_bounded_number_of_bundles(bench: Bench) -> None:
     first = bench.removable()
     assert (first.told(), first.more, first.entries) == (["w0/0-511"], True, 512)
     bench.pruner.remove(first)
-    assert bench.removable().told() == ["w0/512-767"]
+    last = bench.removable()
+    assert (last.told(), last.more) == (["w0/512-767"], False)
+
+
+def test_what_is_held_is_not_read_again_and_again(bench: Bench) -> None:
+    """However much is held at the beginning of a log, a look gets to what is behind it."""
+    bench.pruner = bench.fresh(most_read=2)
+    assert bench.removable(hold()) == Removable({}, more=True)
+    assert bench.removable(hold()) == Removable({}, more=False)
+    assert bench.removable().told() == ["w0/0-767"]
+
+
+def test_a_look_ends_where_entries_are_young() -> None:
+    """What comes after a bundle of young entries is younger still, and is not read."""
+    bench = Bench()
+    bench.write(600)
+    bench.days(2)
+    bench.pruner = bench.fresh(most_read=1)
+    assert bench.removable() == Removable({}, more=True)
+    assert list(bench.pruner._known) == [("w0", 0)]
+    bench.days(40)
+    assert bench.removable().told() == ["w0/0-511"]
 
 
 def test_what_somebody_still_needs_stays() -> None:

@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from keystead.audit import logkeys, reading
+from keystead.audit import accountfile, logkeys, reading
 from keystead.audit import proof as proofs
+from keystead.audit.accountfile import Checked, Wrong
 from keystead.audit.damage import Damaged
 from keystead.audit.disk import LocalDisk
 from keystead.audit.follow import Follower
@@ -14,8 +15,10 @@ from keystead.audit.proof import Proven
 from keystead.audit.recovery import Progress
 from keystead.audit.search import Search
 from keystead.audit.verify import Report, verify
-from keystead.core.errors import AuditDamaged, ConfigError, DataDamaged, NotFound
+from keystead.core.errors import AuditDamaged, ConfigError, DataDamaged, InvalidRequest, NotFound
 from keystead.crypto.merkle import InvalidProof
+from keystead.crypto.note import InvalidNote
+from keystead.service.concerns import seen
 from keystead.service.entry import begins, moment, of_request
 
 _CHECKPOINT = "checkpoint"
@@ -29,25 +32,57 @@ def verify_audit(
     *,
     witnesses: Sequence[str] = (),
     since: Sequence[str] = (),
+    heads: Sequence[Path] = (),
 ) -> Report:
     """Check one log or all logs in a directory; raises `AuditDamaged` naming the first damaged record.
 
     ``key`` is a verifier key, or the path of a file that holds one (``audit.vkey`` of the data directory), and so is
-    each of ``witnesses``. ``since`` are checkpoints that were kept, as notes.
+    each of ``witnesses``. ``since`` are checkpoints that were kept, as notes, and ``heads`` accounts' files.
     """
     _require(directory)
     return verify(
         directory,
-        _key(key),
+        key_text(key),
         progress=progress,
-        witnesses=[_key(witness) for witness in witnesses],
+        witnesses=[key_text(witness) for witness in witnesses],
         since=[note.encode() for note in since],
+        seen_by=seen,
+        heads=[head for file in heads for head in _heads(file)],
     )
+
+
+def check_account_file(path: Path, key: str, since: Path | None = None) -> list[Checked]:
+    """What an account's file proves; raises `AuditDamaged` naming the first entry that is not what it should be."""
+
+    def lines() -> Iterator[bytes]:
+        with path.open("rb") as file:
+            yield from file
+
+    try:
+        return accountfile.check(lines, key_text(key), seen, _first_line(since) if since else b"")
+    except Wrong as wrong:
+        raise AuditDamaged(
+            f"{path}: {wrong}", ((wrong.log, wrong.record, str(path), wrong.problem),)
+        ) from None
+    except InvalidNote as error:
+        raise InvalidRequest(str(error)) from None
+
+
+def _heads(path: Path) -> list[bytes]:
+    try:
+        return accountfile.heads_of(_first_line(path))
+    except Wrong as wrong:
+        raise InvalidRequest(f"{path}: {wrong}") from None
+
+
+def _first_line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.readline()
 
 
 def check_proofs(path: Path, key: str, witnesses: Sequence[str] = ()) -> list[Proven]:
     """What the proofs in a file prove, one a line; raises `AuditDamaged` for the first that proves nothing."""
-    trusted, watching = _key(key), [_key(witness) for witness in witnesses]
+    trusted, watching = key_text(key), [key_text(witness) for witness in witnesses]
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
@@ -150,7 +185,8 @@ def _require(directory: Path) -> None:
         raise ConfigError(f"{directory} is not a directory: name the `audit` directory of an installation")
 
 
-def _key(text: str) -> str:
+def key_text(text: str) -> str:
+    """A verifier key, given as it is or by the name of a file that holds it."""
     if "+" in text and "\n" not in text and not Path(text).is_file():
         return text
     try:

@@ -142,11 +142,11 @@ class _Tree:
     def take(self, index: int, seen: bytes) -> None:
         """Add a leaf."""
         self._indexes.append(index.to_bytes(_INDEX_BYTES, "big"))
-        for level, number, data in self.frontier.append(leaf_of(index, seen)):
-            if level == 0:
-                self._full[tile_path(INDEX, number)] = b"".join(self._indexes)
-                self._indexes = []
-            self._full[tile_path(level, number)] = data
+        full = self.frontier.append(leaf_of(index, seen))
+        if full:  # the first of them is of level 0
+            self._full[tile_path(INDEX, full[0][1])] = b"".join(self._indexes)
+            self._indexes = []
+            self._full.update({tile_path(level, number): data for level, number, data in full})
 
     def publish(self, note: bytes) -> None:
         """Put the tree and its head on the disk."""
@@ -357,13 +357,18 @@ class AccountTrees:
         return tree, signed, note
 
     def _section(self, log: str, account: str, since: int) -> Section:
+        directory = self._root / log
         tree, signed, note = self._fresh(log, account)
         head = tree.head(signed.origin, signed.size, signed.root, tuple(self.logs()))
         if since > head.entries:
             raise InvalidRequest(f"The log {log} has {head.entries} entries of the account, not {since}.")
         proof = consistency_proof(since, head.entries, tree.read)
         signature = self._sign(name(head.origin, account), head.text())
-        return Section(log, head.entries, signature, note, tuple(proof))
+        try:
+            pruned = self._disk.read(directory / prune.FILE)
+        except FileNotFoundError:
+            pruned = b""
+        return Section(log, head.entries, signature, note, tuple(proof), pruned)
 
     def _rows(self, log: str, account: str, first: int, limit: int) -> list[Row]:
         directory = self._root / log

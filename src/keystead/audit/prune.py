@@ -93,9 +93,14 @@ def signed(disk: Disk, directory: Path, verifier: Verifier) -> Pruned:
     except FileNotFoundError:
         return NOTHING
     try:
-        return _read(verifier.named(name(verifier.name)).verify(note), name(verifier.name))
+        return read(note, verifier)
     except InvalidNote as error:
         raise Damaged(0, FILE, str(error)) from None
+
+
+def read(note: bytes, verifier: Verifier) -> Pruned:
+    """The statement in a note; ``verifier`` goes by the log's origin. Raises `InvalidNote` for anything else."""
+    return _read(verifier.named(name(verifier.name)).verify(note), name(verifier.name))
 
 
 def stated(disk: Disk, directory: Path) -> Pruned:

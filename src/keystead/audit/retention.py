@@ -15,7 +15,7 @@ the next time.
 from collections.abc import Callable, Collection
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from keystead.audit import prune, segment
 from keystead.audit.accounts import Sign, taken_in
@@ -34,6 +34,14 @@ MOST_READ: Final = 256  # bundles that one look reads: a tenth of a second's wor
 
 Aged = Callable[[bytes], tuple[int, Kept, Collection[str]]]
 """When an entry was made, in microseconds, what it is kept as, and what a hold on it can name."""
+
+
+class _Bundle(NamedTuple):
+    """What counts of a bundle."""
+
+    until: float  # when it is over its time
+    newest: float  # when its newest entry was made
+    names: frozenset[str]  # what holds on it can name
 
 
 class Pruner:
@@ -65,7 +73,7 @@ class Pruner:
         self._settled = settled
         self._durations = durations
         self._most_read = most_read
-        self._until: dict[tuple[str, int], float] = {}  # by bundle: when it is over its time
+        self._known: dict[tuple[str, int], _Bundle] = {}  # those that were read and stay
         self._began: dict[str, int] = {}  # by log: when its first entry was made
 
     def removable(self, holds: Collection[Hold], now: float) -> Removable:
@@ -97,7 +105,7 @@ class Pruner:
                     self._state(log, after)
                 prune.remove(self._disk, directory, bundles)
                 for number in bundles:
-                    self._until.pop((log, number), None)
+                    self._known.pop((log, number), None)
         except (Damaged, OSError) as error:
             raise AuditUnavailable(f"the audit logs cannot be pruned: {error}") from None
 
@@ -123,18 +131,17 @@ class Pruner:
                 if prune.is_there(self._disk, directory, number):  # a crash came in between
                     found.append(number)
                 continue
-            if self._until.get((log, number), 0.0) > now:
-                continue
-            if left <= 0:
-                break
-            left -= 1
-            until, newest, names = self._read(log, directory, number)
-            if until > now:
-                self._until[log, number] = until
-                if newest + self._durations.shortest * DAY > now:
-                    break  # those after it are newer still
-            elif not held & names:
-                found.append(number)
+            bundle = self._known.get((log, number))
+            if bundle is None:
+                if left <= 0:
+                    break
+                left -= 1
+                bundle = self._known[log, number] = self._read(log, directory, number)
+            if bundle.until <= now:
+                if not held & bundle.names:
+                    found.append(number)
+            elif bundle.newest + self._durations.shortest * DAY > now:
+                break  # those after it are newer still
         return found, left
 
     def _ceiling(self, directory: Path) -> int:
@@ -150,8 +157,7 @@ class Pruner:
         # The last entry that an index has taken in tells whose it is.
         return ceiling and min(ceiling, self._settled(directory) - 1)
 
-    def _read(self, log: str, directory: Path, number: int) -> tuple[float, float, frozenset[str]]:
-        """When a bundle is over its time, when its newest entry was made, and what holds on it can name."""
+    def _read(self, log: str, directory: Path, number: int) -> _Bundle:
         frames = prune.kept(self._disk, directory, number, TILE_WIDTH)
         until = newest = 0.0
         names: set[str] = set()
@@ -162,7 +168,7 @@ class Pruner:
             until = max(until, self._durations.until(kept, time))
             newest = max(newest, time / 1e6)
             names.update(concerned)
-        return until, newest, frozenset(names)
+        return _Bundle(until, newest, frozenset(names))
 
     def _logs(self) -> list[str]:
         return [log for log in self._disk.names(self._root) if is_log(self._disk, self._root / log)]

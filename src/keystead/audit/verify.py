@@ -125,6 +125,10 @@ def verify(
     for missing in sorted({each.signed.origin for each in kept} - {origin for _, origin in logs}):
         problem = "a checkpoint of it was kept, but the log is not here"
         damage.append(Damage(missing, 0, "", problem))
+    damage += [
+        Damage(origin, 0, "", "an account has a head of it, but the log is not here")
+        for origin in sorted({_log_of(head) for head in heads} - {origin for _, origin in logs})
+    ]
     for folder, origin in logs:
         try:
             # What a witness has cosigned comes before the log's own checkpoint, which may go on meanwhile.
@@ -134,7 +138,7 @@ def verify(
                 agreed.append(_Kept(f"the one that {at.witness} has cosigned", signed))
             report = _verify_one(disk, folder, ring.named(origin), progress)
             if seen_by is not None:
-                given = [head for head in heads if head.startswith(f"{origin}/".encode())]
+                given = [head for head in heads if _log_of(head) == origin]
                 count = accounts.check(disk, folder, whole.named(origin), seen_by, given)
                 report = report._replace(accounts=count)
             _check_kept(disk, folder, report, agreed)
@@ -148,6 +152,12 @@ def verify(
         others = f" ({len(damage) - 1} more logs are damaged)" if len(damage) > 1 else ""
         raise AuditDamaged(f"log {log}, record {record}: {file}: {problem}{others}", tuple(damage))
     return Report(tuple(reports))
+
+
+def _log_of(head: bytes) -> str:
+    """The log that an account's head claims to be of."""
+    claimed = head.split(b"\n", 1)[0].decode(errors="replace")
+    return claimed.rpartition(f"/{accounts.FOLDER}/")[0] or claimed
 
 
 def _own_name(disk: Disk, directory: Path, verifier: NoteVerifier) -> str:

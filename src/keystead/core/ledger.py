@@ -14,6 +14,7 @@ class Section(NamedTuple):
     head: bytes  # a signed note
     checkpoint: bytes  # the log's, as it is published
     since: tuple[bytes, ...]  # that the account's tree begins with the one that was asked about
+    pruned: bytes = b""  # the signed statement of what was removed from the log, if anything was
 
 
 class Row(NamedTuple):

@@ -44,6 +44,7 @@ class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
 def _heads(told: r.AccountHeads) -> Mapping[str, object]:
     return {
         "account": told.account,
+        "keys": told.keys,
         "logs": [
             {
                 "log": each.log,
@@ -51,6 +52,7 @@ def _heads(told: r.AccountHeads) -> Mapping[str, object]:
                 "head": each.head.decode(),
                 "checkpoint": each.checkpoint.decode(),
                 "since": [b64encode(node).decode() for node in each.since],
+                "pruned": each.pruned.decode(),
             }
             for each in told.sections
         ],

@@ -19,7 +19,8 @@ def list_account_heads(command: c.ListAccountHeads, desk: Desk) -> r.AccountHead
     """The account's heads, as of the newest checkpoints."""
     desk.entry.subject = desk.account
     desk.allow("keystead:ListAccountHeads")
-    return r.AccountHeads(desk.account, desk.account_logs.sections(desk.account, dict(command.since)))
+    sections = desk.account_logs.sections(desk.account, dict(command.since))
+    return r.AccountHeads(desk.account, desk.journal.checkpoints()[0], sections)
 
 
 def list_account_entries(command: c.ListAccountEntries, desk: Desk) -> r.AccountEntries:

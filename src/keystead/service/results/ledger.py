@@ -11,6 +11,7 @@ class AccountHeads(Result):
     """An account's heads, one for each log."""
 
     account: str
+    keys: Sequence[str]  # the statements about the keys that sign
     sections: Sequence[Section]
 
 
