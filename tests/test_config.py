@@ -21,6 +21,7 @@ from keystead.config import (
     Link,
     Sink,
     Tls,
+    WitnessedBy,
     Xks,
     address,
     load,
@@ -349,6 +350,57 @@ def test_the_audit_is_kept_for_ever_unless_days_are_set() -> None:
         read('data = "d"\n[audit]\nredactable = []')
 
 
+WITNESSED = """
+[witness]
+logs = ["keystead-a+1+A", "example.com/log+2+B"]
+[[witness_by]]
+name = "one"
+url = "https://witness.example:8901/prefix/"
+vkey = "witness.example/w1+3+C"
+ca = "witness.pem"
+seconds = 5
+[[witness_by]]
+name = "two"
+url = "http://[::1]"
+vkey = "witness.example/w2+4+D"
+"""
+
+
+def test_an_installation_may_be_a_witness_and_have_some() -> None:
+    """Whose logs it witnesses, and who witnesses its own."""
+    config = read('data = "d"\n' + WITNESSED)
+    assert config.witnessed == ("keystead-a+1+A", "example.com/log+2+B")
+    assert config.witnesses == (
+        WitnessedBy(
+            name="one",
+            url="https://witness.example:8901/prefix",
+            vkey="witness.example/w1+3+C",
+            ca=BASE / "witness.pem",
+            seconds=5,
+        ),
+        WitnessedBy(name="two", url="http://[::1]", vkey="witness.example/w2+4+D", ca=None, seconds=10),
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("[witness]", "[witness]\nother = 1", "no setting 'witness.other'"),
+        ('["keystead-a+1+A", "example.com/log+2+B"]', '["", "x"]', "'witness.logs' must be a list of texts"),
+        ('["keystead-a+1+A", "example.com/log+2+B"]', '"x"', "'witness.logs' must be a list of texts"),
+        ('name = "one"', 'name = "One"', "'witness_by.name' must be"),
+        ('name = "one"', 'name = "two"', "two witnesses have the name 'two'"),
+        ("http://[::1]", "ftp://x", "'witness_by.url' must be"),
+        ("seconds = 5", "seconds = 0", "'witness_by.seconds' must be"),
+        ('vkey = "witness.example/w1+3+C"', "", "'witness_by.vkey' must be"),
+    ],
+)
+def test_witnesses_that_make_no_sense_are_refused(old: str, new: str, problem: str) -> None:
+    """Each mistake is named."""
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        read('data = "d"\n' + WITNESSED.replace(old, new))
+
+
 def documented(checkout: Path) -> dict[str, str]:
     """The settings that the page describes, with their defaults."""
     page = (checkout / "docs" / "reference" / "configuration.md").read_text()
@@ -383,8 +435,13 @@ def test_the_page_describes_every_setting_and_no_other(
             looked_for.add(self._path(name))
             return super().regions(name)
 
+        @override
+        def texts(self, name: str) -> tuple[str, ...]:
+            looked_for.add(self._path(name))
+            return super().texts(name)
+
     monkeypatch.setattr(configs, "_Table", Table)
-    read(LINKED + LINK + SINKS)
+    read(LINKED + LINK + SINKS + WITNESSED)
     assert set(documented(checkout)) == looked_for
     assert {f"limits.{field.name}" for field in fields(Limits)} <= looked_for
 

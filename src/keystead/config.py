@@ -36,6 +36,7 @@ from keystead.core.retention import Durations, Kept
 DATABASE: Final = "keystead.db"
 AUDIT: Final = "audit"
 FILE: Final = "keystead.toml"
+WITNESS_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,17 @@ class Sink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WitnessedBy:
+    """A witness that this installation's audit logs are sent to (C2SP tlog-witness)."""
+
+    name: str
+    url: str  # its submission prefix
+    vkey: str
+    ca: Path | None = None  # whose certificates count; the system's authorities otherwise
+    seconds: int = WITNESS_SECONDS  # between two checkpoints that it is sent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that can be set."""
 
@@ -136,6 +148,8 @@ class Config:
     xks: Xks = Xks()
     links: tuple[Link, ...] = ()
     sinks: tuple[Sink, ...] = ()
+    witnessed: tuple[str, ...] = ()  # verifier keys of the logs that this installation is a witness of
+    witnesses: tuple[WitnessedBy, ...] = ()
     durations: Durations = field(default_factory=Durations)  # for which the audit is kept
 
     @property
@@ -182,11 +196,14 @@ def parse(raw: Mapping[str, Any], base: Path) -> Config:
         links=tuple(_link(each, base) for each in table.tables("link")),
         durations=_durations(table.table("audit")),
         sinks=tuple(_sink(each, base) for each in table.tables("sink")),
+        witnessed=_witnessed(table.table("witness")),
+        witnesses=tuple(_witness(each, base) for each in table.tables("witness_by")),
     )
     for part in (listen, control, tls, table):
         part.finish()
     _check_links(config)
     _check_sinks(config)
+    _check_witnesses(config)
     return config
 
 
@@ -252,6 +269,12 @@ class _Table:
             raise self._wrong(name, 'a list of region names such as ["eu-central-1"]')
         return tuple(value)
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        value = self._values.pop(name, [])
+        if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+            raise self._wrong(name, "a list of texts")
+        return tuple(value)
+
     def finish(self) -> None:
         if self._values:
             raise ConfigError(
@@ -266,6 +289,7 @@ class _Table:
 
 
 _URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_PREFIX: Final = re.compile(_URL.pattern + r"(?:/[A-Za-z0-9._~/-]*)?")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _REGION: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _MOST: Final = 100_000_000
@@ -319,6 +343,40 @@ def _link(table: _Table, base: Path) -> Link:
     if _URL.fullmatch(link.url) is None:
         raise ConfigError("the setting 'link.url' must be an address such as https://keystead.example:8901")
     return link
+
+
+def _witnessed(table: _Table) -> tuple[str, ...]:
+    logs = table.texts("logs")
+    table.finish()
+    return logs
+
+
+def _witness(table: _Table, base: Path) -> WitnessedBy:
+    authorities = table.text("ca")
+    witness = WitnessedBy(
+        name=table.text("name", required=True),
+        url=table.text("url", required=True).rstrip("/"),
+        vkey=table.text("vkey", required=True),
+        ca=base / authorities if authorities else None,
+        seconds=table.number("seconds", WITNESS_SECONDS, 1, 3600),
+    )
+    table.finish()
+    if _NAME.fullmatch(witness.name) is None:
+        raise ConfigError(
+            "the setting 'witness_by.name' must be up to 32 lower-case letters, digits and hyphens"
+        )
+    if _PREFIX.fullmatch(witness.url) is None:
+        raise ConfigError(
+            "the setting 'witness_by.url' must be an address such as https://witness.example:8901"
+        )
+    return witness
+
+
+def _check_witnesses(config: Config) -> None:
+    names = [witness.name for witness in config.witnesses]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"two witnesses have the name {name!r}: each must have its own")
 
 
 def _check_links(config: Config) -> None:
@@ -497,6 +555,11 @@ address = "{control}"
 # kind = "syslog"                 # or "file", "otlp", "webhook", "kafka"
 # url = "tls://siem.example:6514"
 # format = "keystead"             # or "cloudtrail", "ocsf", "ecs", "cef"
+
+# [[witness_by]]                  # who cosigns the audit, so that it cannot be rolled back: docs/guides/audit.md
+# name = "auditors"
+# url = "https://witness.example:8901"
+# vkey = "..."                    # what `keystead audit witness-key` prints there
 
 # [audit]                         # how long its entries are kept; the default is for ever
 # retention_days = 400

@@ -7,6 +7,7 @@ import pytest
 
 from keystead.core.errors import Kind
 from keystead.core.query import ReaderStatus, SinkStatus
+from keystead.core.witness import WitnessStatus
 from keystead.observe.metrics import (
     METRICS,
     OUTCOME_OF,
@@ -18,6 +19,7 @@ from keystead.observe.metrics import (
     State,
     render,
     render_reader,
+    render_witnesses,
 )
 
 SAMPLE = re.compile(r'([a-z_]+)\{((?:[a-z]+="[^"\n]*",?)+)\} (\d+)')
@@ -101,7 +103,9 @@ def test_health_is_a_state_with_its_reason(slots: Slots) -> None:
 def test_every_metric_is_explained_once(slots: Slots) -> None:
     """HELP and TYPE stand once before a metric's samples, as the text format wants it."""
     status = ReaderStatus(sinks={"siem": SinkStatus()})
-    lines = (render(slots, "1") + render_reader(status)).splitlines()
+    witnesses = {"other": WitnessStatus({"w0": 7}, cosigned=3, failures=1)}
+    lines = (render(slots, "1") + render_reader(status) + render_witnesses(witnesses)).splitlines()
+    assert 'keystead_witness_lag_entries{witness="other",log="w0"} 7' in lines
     for metric in METRICS:
         assert lines.count(f"# HELP {metric.name} {metric.help}") == 1
         at = lines.index(f"# TYPE {metric.name} {metric.type}")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from keystead import __version__
+from keystead.app import witnessing
 from keystead.app.installation import CONTROL, Installation, Post
 from keystead.config import Address
 from keystead.core.errors import ConfigError, DataDamaged, KeysteadError, SealError
@@ -35,10 +36,12 @@ from keystead.fronts.links import ROWS as LINK_ROWS
 from keystead.fronts.links import LinkFront
 from keystead.fronts.native.front import ROWS as NATIVE_ROWS
 from keystead.fronts.native.front import Native
+from keystead.fronts.witness import WitnessFront
 from keystead.jobs.issuers import Issuers
 from keystead.jobs.ledger import Bookkeeper
 from keystead.jobs.links import Links
 from keystead.jobs.runner import Runner
+from keystead.jobs.witnesses import Witnesses
 from keystead.observe.log import Log
 from keystead.observe.metrics import Cell, Reason, Slots, State
 from keystead.server import processes
@@ -82,6 +85,7 @@ def run(installation: Installation, log: Log, ready: Callable[[int, int], None])
         sockets = [held.enter_context(sock) for sock in _bind(config.listen, config.workers)]
         (control_socket,) = [held.enter_context(sock) for sock in _bind(config.control, 1)]
         children = _children(installation, sockets, control_socket, certificates, log)
+        witnessing.check(installation)
         installation.settle_links()
         installation.finish_others([child.name for child in children])
         ready(sockets[0].getsockname()[1], control_socket.getsockname()[1])
@@ -206,7 +210,9 @@ def _work(
         closing.extend([worker.close, post.close])
         limits = Limits(body_bytes=config.limits.body_bytes, connections=config.limits.connections)
         context = None if certificates is None else certificates.context
-        listener = Listener(worker, limits, context, now=installation.clock.now, on_fault=partial(fault, request=""))
+        listener = Listener(
+            worker, limits, context, now=installation.clock.now, on_fault=partial(fault, request="")
+        )
         listeners.append(listener)
         return listener
 
@@ -297,6 +303,7 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
             random=installation.random,
             log=log,
         )
+        book, watchers = witnessing.book(installation), witnessing.watchers(installation)
         front = LinkFront(
             installation.peers,
             account=installation.account,
@@ -322,6 +329,8 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
             links=links if config.links else None,
             issuers=issuers,
             bookkeeper=bookkeeper,
+            witness=None if book is None else WitnessFront(book, log),
+            witnesses=Witnesses(watchers, installation.clock, log) if watchers else None,
         )
 
     return control.run(

@@ -39,14 +39,17 @@ def read_checkpoint(note: bytes, verifier: Verifier) -> Checkpoint:
     return _read(verifier.verify(note))
 
 
-def unproven_checkpoint(note: bytes) -> Checkpoint:
-    """What a note says, whoever has signed it; raises `InvalidNote` if it is no checkpoint."""
-    return _read(read_note(note)[0])
+def unproven_checkpoint(note: bytes, *, extended: bool = False) -> Checkpoint:
+    """What a note says, whoever has signed it; raises `InvalidNote` if it is no checkpoint.
+
+    It may be ``extended`` by lines of which nothing is said here, as those of other people's logs may be.
+    """
+    return _read(read_note(note)[0], extended=extended)
 
 
-def _read(text: str) -> Checkpoint:
+def _read(text: str, *, extended: bool = False) -> Checkpoint:
     lines = text.split("\n")
-    if len(lines) != _LINES + 1:
+    if len(lines) != _LINES + 1 and not (extended and len(lines) > _LINES and all(lines[:-1])):
         message = "the checkpoint does not have three lines"
         raise InvalidNote(message)
     origin, size, encoded = lines[:_LINES]

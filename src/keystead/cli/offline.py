@@ -11,9 +11,13 @@ from typing import Final
 import click
 
 from keystead import __version__
+from keystead.cli.accountlogs import FORMAT as ACCOUNT_FORMAT
+from keystead.cli.accountlogs import account_head, fetch, verify_account_file
+from keystead.cli.app import Unreachable
 from keystead.cli.export import export
-from keystead.cli.proofs import checkpoints, consistency, kept_notes, prove, rotate_key
+from keystead.cli.proofs import checkpoints, consistency, kept_notes, prove, rotate_key, witness_key
 from keystead.cli.query import evidence, query, reach, who_used
+from keystead.cli.retention import hold, prune
 from keystead.core import blob
 from keystead.core.errors import AuditDamaged, InvalidCiphertext, InvalidRequest
 
@@ -96,20 +100,51 @@ Examples:
     metavar="KEY-OR-FILE",
     help="The public key of a witness, which must have cosigned.",
 )
+@click.option(
+    "--ask", metavar="URL", help="Also ask the witness, there, whether it has seen this log or another."
+)
+@click.option(
+    "--ask-ca", type=click.Path(path_type=Path), help="The certificate authorities of its server, PEM."
+)
+@click.option(
+    "--head",
+    "heads",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="An account's file: its heads must have left nothing out.",
+)
 @_json
-def verify(path: Path, key: str, since: tuple[Path, ...], witnesses: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - as above
+def verify(
+    path: Path,
+    key: str,
+    since: tuple[Path, ...],
+    witnesses: tuple[str, ...],
+    heads: tuple[Path, ...],
+    ask: str | None,
+    ask_ca: Path | None,
+    as_json: bool,  # noqa: FBT001 - as above
+) -> None:
     """Check audit logs with nothing but the public key, and name the first damaged record.
 
     Checks every record and every hash under the signed checkpoint, and the committed records beyond it. Exits
     with 4 when something is damaged. Take the key from a copy that was kept elsewhere, not from beside the logs.
 
-    A file of proofs, as `keystead audit prove` and `keystead audit consistency` write them, is checked as well.
+    A file of proofs, as `keystead audit prove` and `keystead audit consistency` write them, is checked as well, and
+    one of an account's entries or heads (`keystead audit fetch`, `keystead audit account-head`): then --since names an
+    older such file. With a directory, --head names files whose account heads the logs must agree with.
     """
     from keystead.app.offline import verify_audit  # noqa: PLC0415 - imports the audit room
 
     if path.is_file():
+        with path.open("rb") as file:
+            of_account = f'"{ACCOUNT_FORMAT}"'.encode() in file.read(200)
+        if of_account:
+            verify_account_file(path, key, since, as_json=as_json)
+            return
         _verify_proofs(path, key, since, witnesses, as_json=as_json)
         return
+    if ask is not None and len(witnesses) != 1:
+        raise click.UsageError("--ask goes with one --witness, whose address it is.")
     kept = [note for file in since for note in kept_notes(file)]
 
     def progress(origin: str, done: int, total: int) -> None:
@@ -117,7 +152,9 @@ def verify(path: Path, key: str, since: tuple[Path, ...], witnesses: tuple[str, 
             click.echo(f"\r{origin}: {done:,} of {total:,} records", nl=done == total, err=True)
 
     try:
-        report = verify_audit(path, key, progress, witnesses=witnesses, since=kept)
+        report = verify_audit(path, key, progress, witnesses=witnesses, since=kept, heads=heads)
+        if ask is not None:
+            _ask_witness(path, witnesses[0], ask, ask_ca)
     except AuditDamaged as found:
         if as_json:
             damage = [
@@ -133,6 +170,9 @@ def verify(path: Path, key: str, since: tuple[Path, ...], witnesses: tuple[str, 
                 "records": log.size,
                 "root": log.root.hex(),
                 "beyond_checkpoint": log.tail,
+                "pruned": log.pruned,
+                "complete_from": log.minimum,
+                "account_heads": log.accounts,
                 "cosigned": [at._asdict() for at in log.cosigned],
             }
             for log in report.logs
@@ -142,6 +182,12 @@ def verify(path: Path, key: str, since: tuple[Path, ...], witnesses: tuple[str, 
     for log in report.logs:
         beyond = f", {log.tail} beyond the checkpoint" if log.tail else ""
         click.echo(f"{log.origin}: {log.size:,} records, root {log.root.hex()[:16]}...{beyond}")
+        if log.pruned:
+            click.echo(
+                f"  {log.pruned:,} pruned, whose hashes are left; complete from record {log.minimum:,} on"
+            )
+        if log.accounts:
+            click.echo(f"  {log.accounts:,} account heads leave nothing out")
         for at in log.cosigned:
             click.echo(f"  cosigned by {at.witness}: {at.size:,} records, on {_moment(at.time)}")
     click.echo(f"OK: {report.records:,} records in {len(report.logs)} logs are as they were signed")
@@ -152,7 +198,22 @@ def audit() -> None:
     """Read audit logs on this machine."""
 
 
-for command in (checkpoints, consistency, evidence, export, prove, query, reach, rotate_key, who_used):
+for command in (
+    account_head,
+    checkpoints,
+    consistency,
+    evidence,
+    export,
+    fetch,
+    hold,
+    prove,
+    prune,
+    query,
+    reach,
+    rotate_key,
+    who_used,
+    witness_key,
+):
     audit.add_command(command)
 
 
@@ -175,6 +236,17 @@ def audit_cat(audit_dir: Path, last: int | None) -> None:
 
     for entry in read_audit(audit_dir, last):
         click.echo(entry.decode(errors="replace"))
+
+
+def _ask_witness(path: Path, witness: str, url: str, authorities: Path | None) -> None:
+    """Ask a witness whether it has seen these logs; raises `AuditDamaged` if it has seen others."""
+    from keystead.app.witnessing import ask  # noqa: PLC0415 - as above
+    from keystead.jobs.witnesses import NoAnswer  # noqa: PLC0415 - as above
+
+    try:
+        ask(path, witness, url, authorities)
+    except NoAnswer as error:
+        raise Unreachable(f"the witness at {url} has not said what it has seen: {error}") from None
 
 
 def _verify_proofs(

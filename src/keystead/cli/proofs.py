@@ -143,6 +143,31 @@ def rotate_key(path: Path, overlap_days: float, as_json: bool) -> None:  # noqa:
     )
 
 
+@click.command(
+    "witness-key",
+    epilog="\b\nExample:\n  keystead audit witness-key --config /var/lib/keystead/keystead.toml",
+)
+@click.option(
+    "--config", "path", required=True, type=click.Path(path_type=Path), help="The configuration file."
+)
+def witness_key(path: Path) -> None:
+    """Print the verifier key of this installation as a witness of others' audit logs.
+
+    It is made the first time. Others set it as witness_by.vkey, and verify with it.
+    """
+    from keystead.app import witnessing  # noqa: PLC0415 - imports the database library
+    from keystead.app.installation import (  # noqa: PLC0415 - as above
+        Installation,
+        SystemClock,
+        local_secrets,
+        system_random,
+    )
+
+    secrets = local_secrets(os.environ, _prompt if sys.stdin.isatty() else None)
+    installation = Installation.open(configs.load(path), secrets, SystemClock(), system_random)
+    click.echo(witnessing.signer(installation).verifier.vkey)
+
+
 def kept_notes(path: Path) -> list[str]:
     """The notes in a file of checkpoints; the text of a checkpoint has no empty lines."""
     try:

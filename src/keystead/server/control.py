@@ -4,6 +4,7 @@
     GET  /readyz    200 while every process can do its work, else 503 and which cannot, and why
     GET  /metrics   Prometheus text
     GET  /version
+    POST /add-checkpoint   this installation as a witness of others' logs (`keystead.fronts.witness`), if it is one
     POST /v1/...    the native API (`keystead.fronts.native`), signed
 
 If this process dies, cryptographic operations go on. It has a gate of its own, with its own audit log, which
@@ -15,7 +16,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -33,13 +34,26 @@ from typing_extensions import override
 from keystead.core.errors import KeysteadError, StoreUnavailable, TooLarge
 from keystead.core.ports import Random
 from keystead.core.query import ReaderStatus
+from keystead.core.witness import WitnessStatus
 from keystead.fronts.front import Asked, Front
+from keystead.fronts.witness import TARGET, WitnessFront
 from keystead.jobs.issuers import Issuers
 from keystead.jobs.ledger import Bookkeeper
 from keystead.jobs.links import Links
 from keystead.jobs.runner import Runner
+from keystead.jobs.witnesses import Witnesses
 from keystead.observe.log import Log
-from keystead.observe.metrics import OUTCOME_OF, Cell, Outcome, Reason, Slots, State, render, render_reader
+from keystead.observe.metrics import (
+    OUTCOME_OF,
+    Cell,
+    Outcome,
+    Reason,
+    Slots,
+    State,
+    render,
+    render_reader,
+    render_witnesses,
+)
 from keystead.server.processes import EX_OK, HEARTBEAT_SECONDS
 from keystead.service.action import Mode
 from keystead.service.gate import Answer, Gate, InternalError
@@ -49,6 +63,7 @@ BODY_BYTES: Final = 1_048_576  # a revision may hold a million (`keystead.servic
 TEND_SECONDS: Final = 0.25
 MOST_TRIES: Final = 8
 SLOW_THREADS: Final = 2  # for requests that wait for somebody else
+WITNESS_SECONDS: Final = 1.0  # between two looks whether a witness is to be asked
 BUSY_SECONDS: Final = 30.0  # how long a request may wait for the office
 
 T = TypeVar("T")
@@ -98,7 +113,11 @@ class Office:
         issuers: Issuers | None = None,
         bookkeeper: Bookkeeper | None = None,
         reader: Callable[[], ReaderStatus] | None = None,
+        witness: WitnessFront | None = None,
+        witnesses: Witnesses | None = None,
     ) -> None:
+        self.witness = witness  # of others' logs
+        self.witnesses = witnesses  # of this installation's logs
         self.reader = reader  # how the process fares that answers questions about the audit
         self.links = links  # runs on a thread of its own, as
         self.issuers = issuers
@@ -295,10 +314,17 @@ async def _run(
     def at(work: Callable[[], T]) -> T:
         return thread.submit(work).result()
 
-    for name, job in (("links", office.links), ("issuers", office.issuers), ("bookkeeper", office.bookkeeper)):
+    for name, job in (
+        ("links", office.links),
+        ("issuers", office.issuers),
+        ("bookkeeper", office.bookkeeper),
+    ):
         if job is not None:
             own = ThreadPoolExecutor(1, thread_name_prefix=name)
             tasks.append(asyncio.create_task(every(jobs_seconds, partial(job.run_once, at), own)))
+    if office.witnesses is not None:
+        own = ThreadPoolExecutor(1, thread_name_prefix="witnesses")
+        tasks.append(asyncio.create_task(every(WITNESS_SECONDS, office.witnesses.run_once, own)))
     await server.serve(sockets=[sock])
     for task in tasks:
         task.cancel()
@@ -320,23 +346,16 @@ def _application(
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> Response:
-        states = {name: slots.health(slot) for slot, name in enumerate(slots.processes)}
-        ready = all(state is State.GREEN for state, _ in states.values())
-        body: dict[str, object] = {
-            "ready": ready,
-            "processes": {
-                name: {"state": state.name.lower(), "reason": reason.label}
-                for name, (state, reason) in states.items()
-            },
-        }
-        if reader is not None:  # no key waits for it: what it says is a warning
+        ready, body = _readiness(slots)
+        # No key waits for these: what they say is a warning.
+        if reader is not None:
             body["reader"] = _told_of(reader())
+        if office.witnesses is not None:
+            body["witnesses"] = _told_of_witnesses(office.witnesses.statuses())
         return Response(msgspec.json.encode(body), 200 if ready else 503, media_type="application/json")
 
     async def metrics(_: Request) -> Response:
-        text = render(slots, version)
-        if reader is not None:
-            text += render_reader(reader())
+        text = _measured(slots, version, reader, office.witnesses)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     async def show_version(_: Request) -> Response:
@@ -370,15 +389,69 @@ def _application(
         headers = dict(line.split(": ", 1) for line in lines.decode().splitlines())
         return Response(answer, status, headers)
 
-    return Starlette(
-        routes=[
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/metrics", metrics),
-            Route("/version", show_version),
-            Route("/v1/{operation}", native, methods=["POST"]),
-        ]
-    )
+    routes = [
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+        Route("/version", show_version),
+        Route("/v1/{operation}", native, methods=["POST"]),
+    ]
+    if office.witness is not None:
+        routes.append(_witnessing(office.witness))
+    return Starlette(routes=routes)
+
+
+def _witnessing(witness: WitnessFront) -> Route:
+    """The operation of a witness, on a thread of its own: it waits for the disk."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix="witness")
+
+    async def add_checkpoint(request: Request) -> Response:
+        try:
+            body = await _body(request)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        except TooLarge as error:
+            return PlainTextResponse(f"{error}\n", 413)
+        loop = asyncio.get_running_loop()
+        status, kind, text = await loop.run_in_executor(thread, witness.answer, body)
+        return Response(text, status, {"content-type": kind})
+
+    return Route(TARGET, add_checkpoint, methods=["POST"])
+
+
+def _measured(
+    slots: Slots, version: str, reader: Callable[[], ReaderStatus] | None, witnesses: Witnesses | None
+) -> str:
+    """All metrics that there are."""
+    text = render(slots, version)
+    if reader is not None:
+        text += render_reader(reader())
+    if witnesses is not None:
+        text += render_witnesses(witnesses.statuses())
+    return text
+
+
+def _readiness(slots: Slots) -> tuple[bool, dict[str, object]]:
+    """Whether every process can do its work, and what each says of itself."""
+    states = {name: slots.health(slot) for slot, name in enumerate(slots.processes)}
+    ready = all(state is State.GREEN for state, _ in states.values())
+    processes = {
+        name: {"state": state.name.lower(), "reason": reason.label}
+        for name, (state, reason) in states.items()
+    }
+    return ready, {"ready": ready, "processes": processes}
+
+
+def _told_of_witnesses(statuses: Mapping[str, WitnessStatus]) -> dict[str, object]:
+    """What is said of the witnesses: green, or yellow with what is wrong."""
+    return {
+        name: {
+            "state": "yellow" if status.trouble else "green",
+            "trouble": status.trouble,
+            "lag_entries": sum(status.lag.values()),
+        }
+        for name, status in statuses.items()
+    }
 
 
 def _told_of(status: ReaderStatus) -> dict[str, object]:
