@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
+from keystead.audit import prune as pruning
 from keystead.audit import segment
 from keystead.audit.disk import LocalDisk
 from keystead.audit.follow import Follower
@@ -187,6 +188,33 @@ def test_new_logs_appear() -> None:
     log.close()
     assert follower.logs() == ["w0", "w1"]
     assert follower.read("w1", 0, 10) == [(0, b"x")]
+
+
+def prune(bench: AuditBench, *bundles: int) -> None:
+    """Remove bundles by the rules: the statement first."""
+    gone = pruning.NOTHING.plus(bundles, began=1)
+    note = bench.signer.named(pruning.name("keystead-test/w0")).sign(gone.text("keystead-test/w0"))
+    pruning.state(bench.disk, bench.directory, note)
+    pruning.remove(bench.disk, bench.directory, bundles)
+
+
+def test_what_was_pruned_is_passed_over() -> None:
+    """Reading goes on at the next entry that is there; what is missing and not said to be is damage."""
+    bench = AuditBench(segment_bytes=1 << 18)
+    log = bench.open()
+    for number in range(1300):
+        log.append(b"%d" % number)
+        if number % 100 == 99:
+            log.commit()
+    log.close()
+    prune(bench, 0, 2, 3)
+    follower = Follower(bench.root, disk=bench.disk)
+    assert follower.read("w0", 0, 3) == [(number, b"%d" % number) for number in (256, 257, 258)]
+    assert [index for index, _ in follower.read("w0", 300, 1000)] == list(range(300, 512))
+    assert [index for index, _ in follower.read("w0", 600, 1000)] == list(range(1024, 1300))
+    pruning.remove(bench.disk, bench.directory, [1])
+    with pytest.raises(DataDamaged, match="it is missing"):
+        follower.read("w0", 256, 3)
 
 
 def test_damage_is_told() -> None:

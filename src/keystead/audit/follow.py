@@ -67,8 +67,7 @@ class Follower:
     ) -> list[tuple[int, bytes]]:
         """Up to ``limit`` entries from a position on, each with its index, without a gap; none when there is no more.
 
-        What was pruned is passed over.
-
+        The first has a higher index than was asked for only when those before it were pruned (`keystead.audit.prune`).
         Fewer than ``limit`` do not mean that there are no more. Raises `DataDamaged` when the log's files are not what
         they should be, and `AuditUnavailable` when they cannot be read now.
         """
@@ -140,16 +139,16 @@ class _Tail:
     def _under(self, position: int, limit: int) -> list[tuple[int, bytes]]:
         """Entries under a checkpoint, from the tiles."""
         found: list[tuple[int, bytes]] = []
-        stop = min(position + limit, self._signed)
-        while position < stop:
+        while position < self._signed and len(found) < limit:
             index, place = divmod(position, TILE_WIDTH)
             width = partial_width(self._signed, 0, index)
             frames = prune.kept(self._disk, self._directory, index, width)
             if frames is None:
+                if found:
+                    break
                 position = (index + 1) * TILE_WIDTH
-                stop = min(position + limit - len(found), self._signed)
                 continue
-            for frame in frames[place : place + stop - position]:
+            for frame in frames[place : place + limit - len(found)]:
                 found.append((position, frame[2:]))
                 position += 1
         return found

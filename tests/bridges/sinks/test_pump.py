@@ -9,7 +9,9 @@ import pytest
 from typing_extensions import override
 
 from bridges.sinks.samples import Collector, SinkBench, names
+from keystead.audit import prune as pruning
 from keystead.bridges.sinks.census import Census
+from keystead.bridges.sinks.cursor import Cursor, Cursors
 from keystead.bridges.sinks.port import Retry
 from keystead.service.entry import Entry
 from keystead.testing.disk import Fault, Killed, PowerCut
@@ -305,6 +307,37 @@ def test_a_log_of_another_history_is_delivered_from_its_beginning() -> None:
         assert other.collector.names[0] == "keystead-test/w0/restarted/0"
         assert other.collector.names[1] == names(0)[0]
         assert "has not the entries" in other.collector.got[0].about.entry.detail
+
+
+def test_what_was_pruned_before_it_was_delivered_is_told_of() -> None:
+    """The receiver learns which entries it will never get; what was delivered before may go without a word."""
+    bench = SinkBench()
+    bench.write(600)
+    bench.log.close()
+    gone = pruning.NOTHING.plus([0, 1], began=1)
+    origin = "keystead-test/w0"
+    note = bench.audit.signer.named(pruning.name(origin)).sign(gone.text(origin))
+    pruning.state(bench.audit.disk, bench.audit.directory, note)
+    pruning.remove(bench.audit.disk, bench.audit.directory, [0, 1])
+    bench.drain()
+    assert bench.collector.names[:2] == ["keystead-test/w0/pruned/0", *names(512)]
+    assert bench.collector.got[0].about.entry.detail == (
+        "the entries from 0 up to 512 were pruned before they were delivered"
+    )
+    assert bench.collector.names[-1] == "keystead-test/w0/checkpoint/600"
+    census = Census()
+    for message in bench.collector.got:
+        census.add(message.body)
+    assert census.missing() == {origin: [(0, 512)]}
+    for position in (512, 300):  # cursors of entries that are gone by now
+        cursor = Cursor("siem", "w0", position=position, mark="of an entry that is gone")
+        Cursors(CURSOR.parent, sink="siem", disk=bench.audit.disk).save(cursor)
+        bench.sink = again = Collector(overlap=8)
+        bench.begin()
+        bench.drain()
+        assert "restarted" not in str(again.names)
+        assert again.remembered == []
+        assert names(512)[0] in again.names
 
 
 def test_a_receiver_that_may_lose_events_is_given_the_last_ones_to_remember() -> None:

@@ -11,7 +11,7 @@ says which root the first so many have. Whether the checkpoint's signature is th
 """
 
 import base64
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -41,6 +41,7 @@ class Told(NamedTuple):
     root: bytes
 
 
+_NOT_ENTRIES: Final = frozenset({"restarted", "pruned"})
 _read = msgspec.json.Decoder(_Line).decode
 _read_entry = msgspec.json.Decoder(_Entry).decode
 
@@ -64,7 +65,7 @@ class Census:
             self._told.setdefault(log, set()).add(Told(int(size), base64.b64decode(root)))
         elif what == "parked":
             self.parked.add(f"{log}/{read.index}")
-        elif what != "restarted":
+        elif what not in _NOT_ENTRIES:
             self.events += 1
             leaves = self._leaves.setdefault(read.log, {})
             leaf = leaf_hash(bytes(read.entry))

@@ -264,11 +264,9 @@ class Pump:
         except CursorDamaged as damage:
             cursor, why = Cursor(self._name, log), f"the cursor was damaged ({damage})"
         origin = self._follower.signed(log).origin
-        if cursor.position:
-            before = self._follower.read(log, cursor.position - 1, 1)
-            if [(index, mark_of(entry)) for index, entry in before] != [(cursor.position - 1, cursor.mark)]:
-                why = f"the log has not the entries that were delivered up to {cursor.position}"
-                cursor = Cursor(self._name, log)
+        if not self._is_of(log, cursor):
+            why = f"the log has not the entries that were delivered up to {cursor.position}"
+            cursor = Cursor(self._name, log)
         line = _Line(cursor, origin)
         if why:
             detail = f"everything is delivered again from the beginning: {why}"
@@ -279,13 +277,27 @@ class Pump:
         self._lines[log] = line
         return line
 
+    def _is_of(self, log: str, cursor: Cursor) -> bool:
+        """Whether a log has the history that a cursor is of, as far as it still has it."""
+        if not cursor.position:
+            return True
+        last = cursor.position - 1
+        before = self._follower.read(log, last, 1)
+        if before and before[0][0] == last:
+            return mark_of(before[0][1]) == cursor.mark
+        return bool(before) or self._follower.signed(log).size > last  # it was pruned
+
     def _again(self, log: str, line: _Line, position: int) -> list[Message]:
         """The messages that were delivered from a position on."""
         messages: list[Message] = []
         while position < line.cursor.position:
             found = self._follower.read(log, position, line.cursor.position - position)
-            messages += self._batch(line, found).messages
-            position += len(found)
+            found = [(index, entry) for index, entry in found if index < line.cursor.position]
+            if not found:  # they were pruned
+                break
+            batch = self._batch(line, found)
+            messages += batch.messages
+            position = batch.last[0] + 1
         return messages
 
     def _advance(self, log: str, line: _Line) -> bool:
@@ -294,8 +306,12 @@ class Pump:
         found = self._follower.read(log, position, self._batch_entries)
         line.behind = max(self._follower.signed(log).size - position, len(found))
         if not found:
+            line.behind = 0
             line.waiting = 0.0
             return False
+        if found[0][0] > position:
+            detail = f"the entries from {position} up to {found[0][0]} were pruned before they were delivered"
+            self._deliver([self._own("keystead:EventsPruned", line, "pruned", position, detail)])
         if not line.waiting:
             line.waiting = entries.moment(found[0][1]) or self._clock.now()
         batch = self._batch(line, found)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from bridges.sinks.samples import SinkBench, SystemClock
 from keystead.audit.disk import LocalDisk
@@ -108,6 +109,7 @@ def test_a_library_that_never_answers_is_not_waited_for() -> None:
 
         time = 0.0
 
+        @override
         def monotonic(self) -> float:
             self.time += 10.0
             return self.time
