@@ -38,6 +38,16 @@ def test_a_cursor_reads_back() -> None:
     assert disk.read(DIRECTORY / "w0.cursor") == body + b"\n" + sha256(body).hexdigest().encode() + b"\n"
 
 
+def test_the_page_shows_one_as_it_is(checkout: Path) -> None:
+    """The example in the description of the format is read."""
+    page = (checkout / "docs" / "formats" / "sink-cursor.md").read_text()
+    example = page.split("```text\n")[1].split("```")[0]
+    disk = fresh()
+    cursors(disk).save(Cursor("siem", "w0"))
+    disk.damage(DIRECTORY / "w0.cursor", example.encode())
+    assert cursors(disk).load("w0").position == 567
+
+
 def _operations() -> int:
     disk = fresh()
     before = disk.operations
