@@ -7,6 +7,7 @@ segments after it; nothing here grows with the log. When the edge does not lead 
 
 from bisect import bisect_right
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
@@ -99,7 +100,10 @@ def check_tree(
 
     tree = Frontier.at(start * TILE_WIDTH, beginning)
     for index in range(start, -(-size // TILE_WIDTH)):
-        hashes = read(0, index, partial_width(size, 0, index))
+        try:
+            hashes = read(0, index, partial_width(size, 0, index))
+        except Damaged as damage:
+            raise _first_wrong(disk, directory, signed, index, damage) from None
         if index not in pruned or prune.is_there(disk, directory, index):
             _check_bundle(disk, directory, signed, index, hashes)
         full: list[tuple[int, int, bytes]] = []
@@ -138,6 +142,18 @@ def _check_bundle(disk: Disk, directory: Path, signed: Checkpoint, index: int, h
     if ill_formed is not None:
         raise ill_formed
     _check_older(disk, directory, ENTRIES, index, width, b"".join(frames), frames)
+
+
+def _first_wrong(disk: Disk, directory: Path, signed: Checkpoint, index: int, damage: Damaged) -> Damaged:
+    """Which hash of a tile of another length is the first that is not its entry's, as far as the entries are there."""
+    width = partial_width(signed.size, 0, index)
+    with suppress(Damaged):
+        hashes = read_file(disk, directory, 0, index, width)[1]
+        frames = segment.frames_of(read_file(disk, directory, ENTRIES, index, width)[1])[0][:width]
+        for place, frame in enumerate(frames):
+            if leaf_hash(frame[2:]) != hashes[place * HASH_BYTES : (place + 1) * HASH_BYTES]:
+                return Damaged(index * TILE_WIDTH + place, damage.file, damage.problem)
+    return damage
 
 
 def check_end(disk: Disk, directory: Path, end: int) -> None:

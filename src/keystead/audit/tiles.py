@@ -132,7 +132,9 @@ def tile_reader(disk: Disk, directory: Path) -> TileReader:
         name, data = read_file(disk, directory, level, index, width)
         due = HASH_BYTES * (width if name.endswith(f".p/{width}") else TILE_WIDTH)
         if len(data) != due:
-            first = (index * TILE_WIDTH + min(len(data), due) // HASH_BYTES) * TILE_WIDTH**level
+            # Above level 0 nobody can say where it went wrong: of no record under it anything is proven.
+            place = 0 if level else min(len(data), due - HASH_BYTES) // HASH_BYTES
+            first = (index * TILE_WIDTH + place) * TILE_WIDTH**level
             raise Damaged(first, name, f"it has {len(data)} bytes instead of {due}")
         return data[: width * HASH_BYTES]
 
