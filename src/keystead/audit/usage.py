@@ -3,7 +3,8 @@
 The log is the truth. Beside it lies a small file (`usagebook`) with the number of entries that were taken in. It says
 how often and when last each key was used, by version, principal and operation, and how often and when last each
 principal has asked for something, by access key and operation. All is written in one transaction, so no crash parts
-it, and the file can be thrown away at any time: it is made again from the log.
+it, and the file can be thrown away at any time: it is made again from the log,
+as far as that was not pruned.
 
     index = Index(directory, disk=disk, books=books, find=find)   # the owner of a log keeps its index
     log.follow(index)
