@@ -1,8 +1,8 @@
 """Every way to spoil a log, at every place: whatever is done to a record, a hash, a batch or a file, it is found.
 
 The log has full and partial tiles, of several checkpoints, and a tail in its segments that no checkpoint covers.
-Each record and each hash is flipped, deleted, doubled, swapped with its neighbour and cut off with all after it; each file is
-deleted, emptied, halved, cut by a byte, doubled, exchanged with another, and given a byte more.
+Each record and each hash is flipped, deleted, doubled, swapped with its neighbour and cut off with all after it; each
+file is deleted, emptied, halved, cut by a byte, doubled, exchanged with another, and given a byte more.
 """
 
 from collections.abc import Callable, Iterator

@@ -2,6 +2,7 @@
 
 import base64
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,9 @@ def test_what_goes_on_from_what_was_seen_is_cosigned(witnessing: Witnessing) -> 
         assert verdict is Verdict.COSIGNED
         assert WITNESS.verifier.verify(note(new) + line.encode()) == int(witnessing.clock.time)
         assert witnessing.book.last("keystead-test/w0").size == new
+        assert witnessing.book.latest(sha256(b"keystead-test/w0").hexdigest()) == note(new) + line.encode()
+    for digest in ("0" * 64, "lock", "../witness/lock", ""):
+        assert witnessing.book.latest(digest) is None
 
 
 def test_extension_lines_of_other_logs_are_signed_with_the_rest(witnessing: Witnessing) -> None:

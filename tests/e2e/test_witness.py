@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,6 +143,8 @@ def test_a_log_is_cosigned_and_a_fork_of_it_is_found_out(pair: Pair, tmp_path: P
     metrics = pair.log.look("/metrics").body.decode()
     assert 'keystead_witness_lag_entries{witness="other",log="w0"}' in metrics
     assert first <= agreed
+    digest = sha256(kept.read_bytes().split(b"\n")[0]).hexdigest()
+    assert pair.witness.look(f"/{digest}/checkpoint").body.split(b"\n")[1] == b"%d" % large
 
 
 def _damaged(ended: Ended, word: str) -> Ended | None:

@@ -24,6 +24,10 @@ class Says:
             raise self.said
         return self.said
 
+    def latest(self, digest: str) -> bytes | None:
+        """Only of one log."""
+        return b"note\n" if digest == "0f" else None
+
 
 def answer(said: Considered | KeysteadError) -> tuple[tuple[int, str, bytes], str]:
     """The answer, and what the operator is told."""
@@ -42,7 +46,7 @@ def answer(said: Considered | KeysteadError) -> tuple[tuple[int, str, bytes], st
         (Verdict.UNKNOWN_KEY, 403),
         (Verdict.UNKNOWN_LOG, 404),
         (Verdict.STALE, 409),
-        (Verdict.FORKED, 409),
+        (Verdict.FORKED, 422),
         (Verdict.INCONSISTENT, 422),
     ],
 )
@@ -56,6 +60,13 @@ def test_a_verdict_has_its_status(verdict: Verdict, status: int) -> None:
         verdict in (Verdict.FORKED, Verdict.INCONSISTENT)
     )
     assert set(STATUS) == set(Verdict)
+
+
+def test_what_was_cosigned_last_can_be_had() -> None:
+    """By the digest of the log's origin; of others there is nothing."""
+    front = WitnessFront(Says(AuditUnavailable("")), Log(io.StringIO(), "text", lambda: 0.0))
+    assert front.latest("0f")[::2] == (200, b"note\n")
+    assert front.latest("0e")[0] == 404
 
 
 def test_signature_lines_are_handed_on_as_they_are() -> None:

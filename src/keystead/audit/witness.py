@@ -44,6 +44,7 @@ FOLDER: Final = "witness"
 MOST_PROOF_LINES: Final = 63  # tlog-witness, "add-checkpoint"
 MOST_REQUEST_BYTES: Final = 65_536
 _OLD: Final = re.compile(r"old (0|[1-9][0-9]{0,18})")
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 _LOCK: Final = "lock"
 _NOTHING: Final = Checkpoint("", 0, EMPTY_ROOT)
 
@@ -132,6 +133,15 @@ class Book:
             except OSError as error:
                 raise AuditUnavailable(f"the witness cannot keep what it has seen: {error}") from None
 
+    def latest(self, digest: str) -> bytes | None:
+        """The note of a log that was cosigned last, by the SHA-256 of the log's origin in hex."""
+        if _DIGEST.fullmatch(digest) is None:
+            return None
+        try:
+            return self._disk.read(self._folder / digest)
+        except OSError:
+            return None
+
     def last(self, origin: str) -> Checkpoint:
         """The last checkpoint of a log that was cosigned; of nothing if none was."""
         try:
@@ -171,7 +181,7 @@ class Book:
         return Considered(verdict, line.decode(), signed.origin)
 
     def _path(self, origin: str) -> Path:
-        return self._folder / sha256(origin.encode()).hexdigest()[:32]
+        return self._folder / sha256(origin.encode()).hexdigest()
 
 
 class Submission:

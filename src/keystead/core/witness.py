@@ -45,6 +45,10 @@ class Witness(Protocol):
         """
         ...
 
+    def latest(self, digest: str) -> bytes | None:
+        """The last checkpoint that was cosigned of the log whose origin has that SHA-256, in hex; None if none was."""
+        ...
+
 
 @dataclass(slots=True)
 class WitnessStatus:

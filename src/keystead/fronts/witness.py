@@ -12,6 +12,7 @@
     - example.com/behind-the-sofa Az3grlgtzPIC...
 
 The answer is the witness's signature line. There is no other authentication than the log's signature on the checkpoint.
+What was cosigned last can be had by anybody, at ``GET /<SHA-256 of the origin, hex>/checkpoint``.
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from keystead.core.witness import REFUSED, Verdict, Witness
 from keystead.observe.log import Log
 
 TARGET: Final = "/add-checkpoint"
+LATEST: Final = "/{digest}/checkpoint"
 SIZE_TYPE: Final = "text/x.tlog.size"
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
 
@@ -32,7 +34,7 @@ STATUS: Final[Mapping[Verdict, HTTPStatus]] = {
     Verdict.UNKNOWN_LOG: HTTPStatus.NOT_FOUND,
     Verdict.UNKNOWN_KEY: HTTPStatus.FORBIDDEN,
     Verdict.STALE: HTTPStatus.CONFLICT,
-    Verdict.FORKED: HTTPStatus.CONFLICT,
+    Verdict.FORKED: HTTPStatus.UNPROCESSABLE_ENTITY,  # since tlog-witness v1.1.0; before, 409
     Verdict.INCONSISTENT: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
@@ -43,6 +45,13 @@ class WitnessFront:
     def __init__(self, witness: Witness, log: Log) -> None:
         self._witness = witness
         self._log = log
+
+    def latest(self, digest: str) -> tuple[int, str, bytes]:
+        """The last checkpoint of a log that was cosigned, by the SHA-256 of its origin in hex."""
+        note = self._witness.latest(digest)
+        if note is None:
+            return HTTPStatus.NOT_FOUND, TEXT_TYPE, b"nothing of this log was cosigned here\n"
+        return HTTPStatus.OK, TEXT_TYPE, note
 
     def answer(self, body: bytes) -> tuple[int, str, bytes]:
         """The status, the content type and the body of the answer."""

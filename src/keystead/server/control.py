@@ -36,7 +36,7 @@ from keystead.core.ports import Random
 from keystead.core.query import ReaderStatus
 from keystead.core.witness import WitnessStatus
 from keystead.fronts.front import Asked, Front
-from keystead.fronts.witness import TARGET, WitnessFront
+from keystead.fronts.witness import LATEST, TARGET, WitnessFront
 from keystead.jobs.issuers import Issuers
 from keystead.jobs.ledger import Bookkeeper
 from keystead.jobs.links import Links
@@ -397,12 +397,12 @@ def _application(
         Route("/v1/{operation}", native, methods=["POST"]),
     ]
     if office.witness is not None:
-        routes.append(_witnessing(office.witness))
+        routes += _witnessing(office.witness)
     return Starlette(routes=routes)
 
 
-def _witnessing(witness: WitnessFront) -> Route:
-    """The operation of a witness, on a thread of its own: it waits for the disk."""
+def _witnessing(witness: WitnessFront) -> list[Route]:
+    """The operations of a witness, on a thread of their own: they wait for the disk."""
     thread = ThreadPoolExecutor(1, thread_name_prefix="witness")
 
     async def add_checkpoint(request: Request) -> Response:
@@ -416,7 +416,13 @@ def _witnessing(witness: WitnessFront) -> Route:
         status, kind, text = await loop.run_in_executor(thread, witness.answer, body)
         return Response(text, status, {"content-type": kind})
 
-    return Route(TARGET, add_checkpoint, methods=["POST"])
+    async def latest(request: Request) -> Response:
+        loop = asyncio.get_running_loop()
+        digest = request.path_params["digest"]
+        status, kind, text = await loop.run_in_executor(thread, witness.latest, digest)
+        return Response(text, status, {"content-type": kind})
+
+    return [Route(TARGET, add_checkpoint, methods=["POST"]), Route(LATEST, latest)]
 
 
 def _measured(
