@@ -51,6 +51,7 @@ FRESHEN_SECONDS: Final = 1.0  # that a question waits for what is not in the arc
 _ROW_GROUP: Final = 20_480
 _READ: Final = 4_096  # entries that are read from one log at once
 _LARGEST: Final = 1 << 63
+_LONGEST_SECONDS: Final = 3600.0
 _MANIFEST: Final = "manifest.json"
 _WORK: Final = "work"
 _COLUMNS: Final = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in questions.READ.items()) + "}"
@@ -106,7 +107,7 @@ class Archive:
         self._behind = False  # whether there was more to take in than was taken
         self._looking = 0  # questions that are being answered
         self._doomed: list[str] = []  # files that no new question reads
-        self._trouble: dict[str, str] = {}  # by log: what keeps it from being read
+        self._trouble: dict[tuple[str, str], str] = {}  # by log and what cannot be done with it
         self._tail: dict[str, Ranges] = {}
         self._unsettled: dict[str, int] = {}  # by log: from which index on the tail may yet be wrong
         self._removed: dict[str, list[range]] = {}
@@ -173,7 +174,10 @@ class Archive:
     def _find_restored(self) -> None:
         """Strike the segments of logs whose past is another one than that which was read."""
         for log in sorted({log for segment in self._segments for log in segment.entries}):
-            newest = max(self._segments, key=lambda segment: segment.of(log).end)
+            having = [segment for segment in self._segments if log in segment.entries]
+            if not having:
+                continue  # they went with another log's
+            newest = max(having, key=lambda segment: segment.of(log).end)
             end = newest.of(log).end
             if not newest.marks[log]:
                 continue
@@ -195,7 +199,8 @@ class Archive:
             self._behind = self._archive() or self._follow()
             more = self._behind
         # Merging takes seconds, in which questions must be able to have what is new.
-        if not more and not self._merge():
+        more = more or self._merge()
+        if not more:
             self._prove()
         self._remove_doomed()
         return more
@@ -224,22 +229,22 @@ class Archive:
         return here
 
     @contextmanager
-    def _trying(self, log: str) -> Iterator[None]:
-        """Note it when a log cannot be read, and go on with the others."""
+    def _trying(self, log: str, to: str) -> Iterator[None]:
+        """Note it when something cannot be done with a log, and go on with the others."""
         try:
             yield
         except KeysteadError as error:
-            if self._trouble.get(log) != str(error):
-                self._notice(f"the audit log {log} is not read any further: {error}")
-            self._trouble[log] = str(error)
+            if self._trouble.get((log, to)) != str(error):
+                self._notice(f"the audit log {log} cannot be {to}: {error}")
+            self._trouble[log, to] = str(error)
         else:
-            self._trouble.pop(log, None)
+            self._trouble.pop((log, to), None)
 
     def _archive(self) -> bool:
         """Write a segment of what is under checkpoints and in none yet, if that is enough for one."""
         wanted: dict[str, list[range]] = {}
         for log in self._names():
-            with self._trying(log):
+            with self._trying(log, "archived"):
                 gaps = list(self._here(log, tail=False).gaps(0, self._source.sealed(log)))
                 if gaps:
                     wanted[log] = gaps
@@ -253,7 +258,7 @@ class Archive:
         for log, gaps in wanted.items():
             # Of each log its part, so that a segment is of one time as far as it may be.
             part = -(-self._segment_rows * sizes[log] // whole)
-            with self._trying(log):
+            with self._trying(log, "archived"):
                 for gap in gaps:
                     for index, entry in self._entries(log, range(gap.start, min(gap.stop, gap.start + part))):
                         spool.add(log, index, entry)
@@ -296,7 +301,7 @@ class Archive:
         spool = _Spool(self._work / "tail.jsonl")
         found: list[tuple[str, int]] = []
         for log in self._names():
-            with self._trying(log):
+            with self._trying(log, "followed"):
                 here = self._here(log, tail=True)
                 gap = next(here.gaps(0, _LARGEST))
                 limit = min(_READ, len(gap) if gap.stop < _LARGEST else _READ, room - len(found))
@@ -419,7 +424,7 @@ class Archive:
     def _forget(self) -> None:
         """Remove what retention has removed from the logs."""
         for log in self._names():
-            with self._trying(log):
+            with self._trying(log, "pruned"):
                 removed = list(self._source.removed(log))
                 if removed == self._removed.get(log, []):
                     continue
@@ -518,7 +523,7 @@ class Archive:
         until = time.monotonic() + seconds
         try:
             return self._ask(question, until)
-        except duckdb.InterruptException:
+        except (duckdb.InterruptException, _Late):
             raise QueryUnavailable(
                 f"There was no answer within {seconds:.0f} seconds: ask about less, such as a shorter time."
             ) from None
@@ -531,6 +536,8 @@ class Archive:
 
     def _ask(self, question: Question, until: float) -> Answered:
         with self._look(until) as look:
+            if time.monotonic() >= until:  # an interruption that came before the statement did nothing
+                raise _Late
             segments = [segment for segment in look.segments if _may_have(segment, question)]
             sources = self._sources(look, segments, question)
             if question.by:
@@ -556,7 +563,7 @@ class Archive:
         finally:
             if fresh:
                 self._feeding.release()
-        timer = threading.Timer(max(0.0, until - time.monotonic()), cursor.interrupt)
+        timer = threading.Timer(min(max(0.0, until - time.monotonic()), _LONGEST_SECONDS), cursor.interrupt)
         timer.daemon = True
         timer.start()
         try:
@@ -707,19 +714,20 @@ class Archive:
     # --- health --------------------------------------------------------------------------------------------
 
     def _missing(self) -> str:
-        missing = [
-            f"the audit log {log} cannot be read: {text}" for log, text in sorted(self._trouble.items())
-        ]
+        missing = [f"the audit log {log} cannot be {to}: {text}" for (log, to), text in self._troubles()]
         if self._behind:
             missing.append("not all entries have been taken into the archive yet")
         return "; ".join(missing)
+
+    def _troubles(self) -> list[tuple[tuple[str, str], str]]:
+        return sorted(self._trouble.copy().items())
 
     def status(self) -> ReaderStatus:
         """How far it is, and what is wrong."""
         with self._feeding:
             behind, oldest = 0, 0
             for log in self._names():
-                with self._trying(log):
+                with suppress(KeysteadError):  # whoever takes it in tells of it
                     for gap in self._here(log, tail=True).gaps(0, self._source.sealed(log)):
                         if not oldest:
                             found = self._source.read(log, gap.start, 1)
@@ -730,12 +738,16 @@ class Archive:
                 recent=sum(map(len, self._tail.values())),
                 lag_entries=behind,
                 lag_seconds=max(0.0, time.time() - oldest / 1e6) if oldest else 0.0,
-                trouble="; ".join(self._trouble.values()),
+                trouble="; ".join(dict.fromkeys(text for _, text in self._troubles())),
             )
 
     def close(self) -> None:
         """Let go of the database; everything that counts is on the disk already."""
         self._database.close()
+
+
+class _Late(Exception):
+    """The time is up."""
 
 
 class _Look(NamedTuple):

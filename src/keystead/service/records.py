@@ -12,4 +12,6 @@ class NoRecords(Records):
 
     @override
     def ask(self, question: Question, seconds: float) -> Answered:
-        raise QueryUnavailable("Questions about the audit are answered by the control plane, where a reader runs.")
+        raise QueryUnavailable(
+            "Questions about the audit are answered by the control plane, where a reader runs."
+        )
