@@ -245,6 +245,16 @@ def test_damage_is_said_where_a_proof_is_wanted() -> None:
         prove(grown.disk, grown.root, "keystead-test/w0/0")
 
 
+def test_what_lies_among_cosigned_checkpoints_and_is_none_is_passed_over() -> None:
+    """A file that is no note, and another log's: the proof rests on the log's own."""
+    grown = Grown()
+    other = grown.signer.named("keystead-test/w1").sign(Checkpoint("keystead-test/w1", 999, bytes(32)).text())
+    for name, note in (("rubbish", b"rubbish\n\n"), ("other", other + other.partition(b"\n\n")[2])):
+        cosigned.keep(grown.disk, grown.directory, name, note)
+    proof = encode(prove(grown.disk, grown.root, "keystead-test/w0/7"))
+    assert check(proof, grown.signer.vkey).size == 600
+
+
 def test_a_checkpoint_of_another_log_is_not_this_one_s(grown: Grown) -> None:
     """A note whose key and origin belong to different logs does not check out."""
     proof = json.loads(encode(prove(grown.disk, grown.root, "keystead-test/w0/300")))

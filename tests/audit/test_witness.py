@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from keystead.audit.checkpoint import Checkpoint
 from keystead.audit.verify import verify
 from keystead.audit.witness import Book, Submission, read_request, write_request
-from keystead.core.errors import AuditDamaged, AuditUnavailable, DataDamaged
+from keystead.core.errors import AuditDamaged, AuditUnavailable, DataDamaged, InvalidRequest
 from keystead.core.witness import Verdict
 from keystead.crypto.merkle import EMPTY_ROOT, consistency_proof, leaf_hash, root_of
 from keystead.crypto.note import CosignatureSigner, InvalidNote, NoteSigner
@@ -386,6 +386,40 @@ def test_a_log_that_cannot_be_read_is_not_submitted() -> None:
     both.audit.disk.remove(both.audit.directory / "checkpoint")
     with pytest.raises(DataDamaged, match="checkpoint of w0"):
         both.submission.newest("w0")
+
+
+def test_kept_checkpoints_must_be_of_the_instance_and_their_logs_there() -> None:
+    """One of another instance, with another key, or that is none, is no measure; of a log that is gone it is damage."""
+    both = Submitting()
+    both.work(3)
+    both.submit(0)
+    for bad in (
+        b"rubbish",
+        LOG.sign(Checkpoint("keystead-other/w0", 1, bytes(32)).text()),
+        STRANGER.sign(Checkpoint("keystead-test/w0", 1, bytes(32)).text()),
+        LOG.sign("keystead-test/w0\n1\nnot base64\n"),
+    ):
+        with pytest.raises(InvalidRequest, match="cannot be relied on"):
+            both.verify(since=[bad])
+    gone = INSTANCE.named("keystead-test/w7").sign(Checkpoint("keystead-test/w7", 1, bytes(32)).text())
+    with pytest.raises(AuditDamaged) as caught:
+        both.verify(since=[gone])
+    assert caught.value.damage == (
+        ("keystead-test/w7", 0, "", "a checkpoint of it was kept, but the log is not here"),
+    )
+    empty = LOG.sign(Checkpoint("keystead-test/w0", 0, EMPTY_ROOT).text())
+    assert both.verify(since=[empty]).size == 3
+
+
+def test_a_cosigned_checkpoint_does_not_stand_for_the_log_s_own() -> None:
+    """Without its newest checkpoint a log does not verify, whatever the witness has seen."""
+    both = Submitting()
+    both.work(3)
+    both.submit(0)
+    both.audit.disk.remove(both.audit.directory / "checkpoint")
+    with pytest.raises(AuditDamaged) as caught:
+        both.verify()
+    assert [each[2:] for each in caught.value.damage] == [("checkpoint", "it is missing")]
 
 
 @pytest.mark.parametrize("damage", ["signature", "log"])
