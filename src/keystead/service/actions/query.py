@@ -5,6 +5,7 @@ what its own policies had to say. The installation's first account may ask about
 what, is itself in the audit.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace as altered
@@ -127,6 +128,11 @@ def _question(command: c.QueryAudit, desk: Desk) -> Question:
         raise InvalidRequest(f"The limit is from 1 to {MOST_ROWS}.")
     if command.context and _DIGEST.fullmatch(command.context) is None:
         raise InvalidRequest("The context is asked for by its SHA-256, as 64 hexadecimal digits.")
+    if command.source:
+        try:
+            ipaddress.ip_network(command.source, strict=False)
+        except ValueError:
+            raise InvalidRequest("The source is an address, or a network such as 10.0.0.0/8.") from None
     unknown = sorted(set(command.by) - set(DIMENSIONS))
     if unknown:
         raise InvalidRequest(f"Entries are counted by {', '.join(DIMENSIONS)}, and not by {unknown[0]}.")
