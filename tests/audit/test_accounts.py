@@ -159,6 +159,15 @@ def test_an_update_that_was_interrupted_goes_on() -> None:
     assert bench.check() == 2
 
 
+def test_an_update_can_be_told_to_end() -> None:
+    """What is left is taken in the next time that the process runs."""
+    bench = Bench()
+    bench.write(f"{A} one")
+    bench.trees.stop()
+    assert (bench.trees.update(), taken_in(bench.disk, bench.directory)) == (0, 0)
+    assert bench.rows(A) == [(0, f"{A} one".encode())]
+
+
 def _forge(bench: Bench, lines: list[tuple[int, str]], size: int) -> bytes:
     """A head that the log's own signer makes of other entries, stored as the account's."""
     log = bench.trees

@@ -8,6 +8,7 @@ import pytest
 from keystead.core.errors import StoreUnavailable
 from keystead.core.principal import service_arn
 from keystead.core.retention import DAY, Durations, Kept
+from keystead.jobs import ledger
 from keystead.jobs.ledger import Bookkeeper
 from keystead.observe.log import Log
 from keystead.service.commands import kms
@@ -88,6 +89,18 @@ def test_pruning_is_asked_for_once_a_day(bench: Bench) -> None:
     assert [each for each in outcomes if each] == ["control/0-255", "control/256-511"]
     bench.house.clock.time += 40 * DAY
     assert bench.run() == 512
+
+
+def test_a_day_has_an_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much there is, one look asks for a bounded number of parts; the rest is for the next day."""
+    monkeypatch.setattr(ledger, "MOST_PARTS", 1)
+    bench.fill()
+    bench.run()
+    bench.house.clock.time += 40 * DAY
+    bench.house.pruner._most_read = 1
+    assert (bench.run(), bench.run()) == (256, 0)
+    bench.house.clock.time += DAY
+    assert bench.run() == 256
 
 
 def test_without_durations_nothing_is_asked(bench: Bench) -> None:

@@ -595,6 +595,8 @@ class Post:
         """Sign a last checkpoint and let go of everything."""
         for index in self._indexes:
             index.stop()
+        if self.ledger is not None:
+            self.ledger.trees.stop()
         self.log.close()
         self._keeper.shutdown(wait=False, cancel_futures=True)
         self.store.close()

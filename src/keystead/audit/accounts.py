@@ -239,6 +239,7 @@ class AccountTrees:
         self._seen = seen
         self._accounts = accounts
         self._at_once = at_once
+        self._stopping = False
 
     def logs(self) -> list[str]:
         """The logs that there are."""
@@ -257,6 +258,10 @@ class AccountTrees:
             except Damaged as damage:
                 raise DataDamaged(f"{self._root / log / damage.file}: {damage.problem}") from None
         return taken
+
+    def stop(self) -> None:
+        """Let an update end early, where it can go on later; any thread."""
+        self._stopping = True
 
     def sections(self, account: str, since: Mapping[str, int]) -> list[Section]:
         """An account's heads in all logs, as of their newest checkpoints; with proofs since the counts, by log."""
@@ -287,7 +292,7 @@ class AccountTrees:
             new = [each for each in accounts if checkpoint.FILE not in self._disk.names(folder / each)]
             if new:
                 self._take(signed, 0, position, new)
-        while position < signed.size:
+        while position < signed.size and not self._stopping:
             stop = min(signed.size, position + self._at_once)
             self._take(signed, position, stop, accounts)
             _write(self._disk, directory / FOLDER / _POSITION, str(stop).encode())

@@ -6,7 +6,7 @@ import pytest
 
 from keystead.audit.accounts import leaf_of, read_head
 from keystead.core.errors import QueryUnavailable
-from keystead.core.ledger import Row
+from keystead.core.ledger import Removable, Row
 from keystead.core.names import KeyReference
 from keystead.core.policy import builtin
 from keystead.core.policy.actions import ACTIONS as CLASSES
@@ -161,7 +161,7 @@ def test_where_nobody_attends_to_it_nothing_is_answered() -> None:
         lambda: logs.sections(ACCOUNT, {}),
         lambda: logs.rows("w0", ACCOUNT, 0, 1),
         lambda: removal.removable([hold], 0.0),
-        lambda: removal.remove(removal.removable([], 0.0)),
+        lambda: removal.remove(Removable({}, more=False)),
     ):
         with pytest.raises(QueryUnavailable, match="answered by the control plane"):
             ask()
