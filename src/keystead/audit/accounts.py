@@ -33,6 +33,7 @@ from typing import Final, NamedTuple, TypeVar
 from keystead.audit import checkpoint, prune
 from keystead.audit.checkpoint import Checkpoint
 from keystead.audit.damage import Damaged
+from keystead.audit.reading import covered
 from keystead.audit.recovery import signed_checkpoint
 from keystead.audit.tiles import FOLDER as TILES
 from keystead.audit.tiles import Shelf, read_file, tile_path, tile_reader
@@ -307,7 +308,7 @@ class AccountTrees:
         if start == 0:  # every account has a head, be it of nothing
             trees = {account: _Tree(self._disk, directory, account) for account in accounts}
         wanted = frozenset(accounts)
-        for index, entry in entries(self._disk, directory, start, stop):
+        for index, entry in entries(self._disk, directory, start, stop, signed.size):
             for account, seen in self._seen(entry):
                 if account in wanted:
                     tree = trees.get(account)
@@ -355,7 +356,7 @@ class AccountTrees:
                 f"the accounts' entries are still being read from the audit log {log} "
                 f"({start:,} of {signed.size:,}): try again later"
             )
-        for index, entry in entries(self._disk, directory, start, signed.size, account.encode()):
+        for index, entry in entries(self._disk, directory, start, signed.size, signed.size, account.encode()):
             for whom, seen in self._seen(entry):
                 if whom == account:
                     tree.take(index, seen)
@@ -401,13 +402,16 @@ def taken_in(disk: Disk, directory: Path) -> int:
 
 
 def entries(
-    disk: Disk, directory: Path, start: int, stop: int, holding: bytes = b""
+    disk: Disk, directory: Path, start: int, stop: int, size: int, holding: bytes = b""
 ) -> Iterator[tuple[int, bytes]]:
-    """Entries under the checkpoint that hold some bytes, with their indexes; those that were pruned are passed over."""
+    """Entries that hold some bytes, with their indexes, of a log whose checkpoint covers ``size``.
+
+    Those that were pruned are passed over.
+    """
     for bundle in range(start // TILE_WIDTH, -(-stop // TILE_WIDTH)):
-        frames = prune.kept(disk, directory, bundle, partial_width(stop, 0, bundle))
+        frames = prune.kept(disk, directory, bundle, partial_width(size, 0, bundle))
         for index, frame in enumerate(frames or (), bundle * TILE_WIDTH):
-            if index >= start and holding in frame:
+            if start <= index < stop and holding in frame:
                 yield index, frame[2:]
 
 
@@ -439,7 +443,7 @@ def check(disk: Disk, directory: Path, verifier: Verifier, seen: Seen, kept: Ite
             count += 1
             trials.setdefault(head.account, _Trial("an account's head", pruned)).pending.append(head)
     size = max((head.size for trial in trials.values() for head in trial.pending), default=0)
-    for index, entry in entries(disk, directory, 0, size):
+    for index, entry in entries(disk, directory, 0, size, covered(disk, directory)):
         for account, view in seen(entry):
             if account in trials:
                 trials[account].meet(index, leaf_of(index, view))
