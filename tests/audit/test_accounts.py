@@ -1,6 +1,7 @@
 """The trees of accounts: complete lists of what concerns one, and what happens to lists that are not."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from keystead.audit import accounts
 from keystead.audit.accounts import (
     MOST_BEHIND,
     Head,
+    check,
     entries,
     leaf_of,
     read_head,
@@ -181,6 +183,41 @@ def test_an_update_that_was_interrupted_goes_on() -> None:
     assert bench.trees.update() == 2
     assert bench.rows(A) == [(0, f"{A} one".encode()), (2, f"{A} three".encode())]
     assert bench.check() == 2
+
+
+class Overtaken:
+    """A disk on which an update comes by each time that a head was read, so many times."""
+
+    def __init__(self, bench: Bench, times: int) -> None:
+        self._bench = bench
+        self._left = times
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._bench.disk, name)
+
+    def read(self, path: Path) -> bytes:
+        """Read a whole file."""
+        data = self._bench.disk.read(path)
+        if path.name == "checkpoint" and path.parent.name == A and self._left:
+            self._left -= 1
+            self._bench.write(*[f"{A} more{n}" for n in range(90)])
+            self._bench.trees.update()
+        return data
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 100])
+def test_updates_while_an_auditor_looks_are_no_damage(times: int) -> None:
+    """A tree that goes on is read again, a bounded number of times."""
+    bench = Bench()
+    bench.write(*[f"{A} e{n}" for n in range(90)])
+    bench.trees.update()
+    disk: Any = Overtaken(bench, times)
+    verifier = bench.signer.verifier.named("keystead-test/w0")
+    if times < 100:
+        assert check(disk, bench.directory, verifier, seen) == 2
+    else:
+        with pytest.raises(Damaged):
+            check(disk, bench.directory, verifier, seen)
 
 
 def test_an_update_can_be_told_to_end() -> None:

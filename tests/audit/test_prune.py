@@ -522,6 +522,21 @@ def test_more_that_goes_while_a_log_is_checked_is_no_damage(bench: Bench) -> Non
     assert verify(bench.root, bench.signer.vkey, disk=bench.disk, progress=progress).logs[0].pruned == 768
 
 
+def test_more_that_goes_while_trees_are_compared_is_no_damage(bench: Bench) -> None:
+    """An auditor of a log in use begins again when a newer statement explains what is missing."""
+    compared: list[bytes] = []
+
+    def then_pruned(entry: bytes) -> list[tuple[str, bytes]]:
+        if not compared:
+            bench.prune()
+        compared.append(entry)
+        return seen(entry)
+
+    verifier = bench.signer.verifier.named("keystead-test/w0")
+    assert check(bench.disk, bench.directory, verifier, then_pruned) == 2
+    assert len(compared) > 256
+
+
 def test_auditors_compare_what_is_left(bench: Bench) -> None:
     """With a part of the log gone, an entry that a tree leaves out is still found in the rest."""
     bench.prune()

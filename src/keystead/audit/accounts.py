@@ -420,18 +420,31 @@ def check(disk: Disk, directory: Path, verifier: Verifier, seen: Seen, kept: Ite
 
     ``verifier`` goes by the log's origin, and the log itself must have been verified. ``kept`` are further heads to
     check, such as accounts have been given. Raises `Damaged` for the first entry that is in one and not in the other.
+    The log may be in use meanwhile.
     """
+    given = tuple(kept)
+    while True:
+        pruned = prune.stated(disk, directory)
+        try:
+            return _check(disk, directory, verifier, seen, given, pruned)
+        except Damaged:
+            if prune.stated(disk, directory) == pruned:
+                raise
+
+
+def _check(
+    disk: Disk, directory: Path, verifier: Verifier, seen: Seen, kept: Iterable[bytes], pruned: prune.Pruned
+) -> int:
     trials: dict[str, _Trial] = {}
-    pruned = prune.stated(disk, directory)
     for account in disk.names(directory / FOLDER):
         file = f"{FOLDER}/{account}/{checkpoint.FILE}"
         try:
-            head = read_head(disk.read(directory / file), verifier.named(name(verifier.name, account)))
+            head, tree = _steady_tree(disk, directory, account, verifier)
         except (FileNotFoundError, NotADirectoryError):
             continue  # one that is being made, or no tree
         except InvalidNote as error:
             raise Damaged(0, file, str(error)) from None
-        trials[account] = _Trial(file, pruned, head, _Tree(disk, directory, account))
+        trials[account] = _Trial(file, pruned, head, tree)
     count = len(trials)
     for note in kept:
         try:
@@ -450,6 +463,24 @@ def check(disk: Disk, directory: Path, verifier: Verifier, seen: Seen, kept: Ite
     for trial in trials.values():
         trial.end()
     return count
+
+
+def _steady_tree(disk: Disk, directory: Path, account: str, verifier: Verifier) -> tuple[Head, _Tree]:
+    """A stored head and its tree; read again when an update has overtaken the look."""
+    path = directory / FOLDER / account / checkpoint.FILE
+    attempt = 1
+    while True:
+        note = disk.read(path)
+        head = read_head(note, verifier.named(name(verifier.name, account)))
+        try:
+            tree = _Tree(disk, directory, account)
+        except Damaged:
+            if attempt == _ATTEMPTS or disk.read(path) == note:
+                raise
+        else:
+            if disk.read(path) == note or attempt == _ATTEMPTS:
+                return head, tree
+        attempt += 1
 
 
 class _Trial:
