@@ -18,6 +18,7 @@ from keystead.observe.metrics import (
     Slots,
     State,
     render,
+    render_disks,
     render_reader,
     render_witnesses,
 )
@@ -104,7 +105,11 @@ def test_every_metric_is_explained_once(slots: Slots) -> None:
     """HELP and TYPE stand once before a metric's samples, as the text format wants it."""
     status = ReaderStatus(sinks={"siem": SinkStatus()})
     witnesses = {"other": WitnessStatus({"w0": 7}, cosigned=3, failures=1)}
-    lines = (render(slots, "1") + render_reader(status) + render_witnesses(witnesses)).splitlines()
+    page = (
+        render(slots, "1") + render_disks({"/data": 5}) + render_reader(status) + render_witnesses(witnesses)
+    )
+    lines = page.splitlines()
+    assert 'keystead_disk_free_bytes{path="/data"} 5' in lines
     assert 'keystead_witness_lag_entries{witness="other",log="w0"} 7' in lines
     for metric in METRICS:
         assert lines.count(f"# HELP {metric.name} {metric.help}") == 1

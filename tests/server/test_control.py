@@ -7,12 +7,14 @@ import http.client
 import io
 import json
 import os
+import re
 import signal
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,6 +23,7 @@ from starlette.requests import ClientDisconnect
 from typing_extensions import override
 
 from keystead.core.errors import StoreUnavailable
+from keystead.core.ports import Transaction
 from keystead.crypto.secret import Secret
 from keystead.crypto.sigv4 import Credential, sign
 from keystead.fronts.aws.credentials import Credentials
@@ -30,7 +33,9 @@ from keystead.jobs.runner import Runner
 from keystead.observe.log import Log
 from keystead.observe.metrics import Cell, Outcome, Reason, Slots, State
 from keystead.server import control
-from keystead.server.control import BODY_BYTES, Office, run
+from keystead.server.control import BODY_BYTES, Office, Outlook, run
+from keystead.server.health import SILENT_SECONDS, Signs
+from keystead.server.space import LOW_BYTES, Space
 from keystead.service.action import Action, Mode
 from keystead.service.actions import ACTIONS
 from keystead.service.commands import Command
@@ -44,6 +49,20 @@ SECRET_TEXT = "somebody's secret"
 HOST = "127.0.0.1"
 
 
+class FullStore(Memory):
+    """A store whose disk may have no room for changes."""
+
+    full = False
+
+    @override
+    @contextlib.contextmanager
+    def transact(self, request: str) -> Iterator[Transaction]:
+        if self.full:
+            raise StoreUnavailable("the disk is full")
+        with super().transact(request) as tx:
+            yield tx
+
+
 class Bench:
     """An office with its application; one worker's row of counters stands beside its own."""
 
@@ -52,12 +71,18 @@ class Bench:
         self.slots = Slots(["w0", "control"], [*ROWS, "Unknown"])
         self.said = io.StringIO()
         self.log = Log(self.said, "json", self.house.clock.now)
+        self.health: list[tuple[State, Reason, str]] = []
         self.jobs_looked = 0
         self.closed = False
         self.front = front
         self.thread = ThreadPoolExecutor(1)
         self.office = self.make_office()
-        self.application = control._application(self.office, self.thread, self.slots, "1.2.3")
+        self.free = 1 << 40
+        self.flags = 0
+        self.space = Space([Path("/data")], self._statvfs)
+        signs = Signs(self.slots, now=self.house.clock.monotonic)
+        outlook = Outlook(self.office, self.slots, 1, signs, self.space)
+        self.application = control._application(self.office, self.thread, outlook, "1.2.3")
 
     def make_office(self) -> Office:
         """What the control process makes on its office's thread."""
@@ -81,6 +106,8 @@ class Bench:
             slot=1,
             log=self.log,
             close=self._close,
+            now=self.house.clock.monotonic,
+            on_health=lambda *said: self.health.append(said),
         )
 
     def signed(
@@ -140,6 +167,11 @@ class Bench:
         self.closed = True
         self.house.logs["control"].close()
 
+    def _statvfs(self, _: Path) -> os.statvfs_result:
+        if self.free < 0:
+            raise OSError(5, "Input/output error")
+        return os.statvfs_result((4096, 4096, 1 << 48, self.free, self.free, 0, 0, 0, self.flags, 255))
+
 
 def on_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Run a test on a loop of its own."""
@@ -183,7 +215,106 @@ async def test_readyz_says_which_process_cannot_work_and_why() -> None:
             "w0": {"state": "red", "reason": "audit-unavailable"},
             "control": {"state": "green", "reason": "none"},
         },
+        "warnings": [],
     }
+
+
+@on_loop
+async def test_a_warning_leaves_the_service_ready_and_is_told() -> None:
+    """A process that works with a warning is ready; the body and the metric say what is wrong."""
+    bench = Bench()
+    bench.slots.declare(0, State.YELLOW, Reason.AUDIT_DEGRADED)
+    bench.slots.declare(1, State.GREEN)
+    answer = await bench.get("/readyz")
+    assert (answer.status_code, answer.json()["warnings"]) == (200, ["w0: audit-degraded"])
+    assert answer.json()["processes"]["w0"] == {"state": "yellow", "reason": "audit-degraded"}
+    page = (await bench.get("/metrics")).text
+    assert 'keystead_process_health{process="w0",reason="audit-degraded"} 3' in page.splitlines()
+
+
+@on_loop
+async def test_a_process_without_a_sign_of_life_is_not_ready() -> None:
+    """What it last said of itself does not count, until it moves again."""
+    bench = Bench()
+    for slot in range(2):
+        bench.slots.declare(slot, State.GREEN)
+    bench.house.clock.time += SILENT_SECONDS + 0.1
+    bench.slots.beat(1)
+    answer = await bench.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["processes"] == {
+        "w0": {"state": "red", "reason": "not-answering"},
+        "control": {"state": "green", "reason": "none"},
+    }
+    page = (await bench.get("/metrics")).text
+    assert 'keystead_process_health{process="w0",reason="not-answering"} 2' in page.splitlines()
+    bench.slots.beat(0)
+    assert (await bench.get("/readyz")).status_code == 200
+
+
+@on_loop
+async def test_an_office_that_is_held_up_is_a_warning() -> None:
+    """Administration waits while the office's thread does; keys are used meanwhile."""
+    bench = Bench()
+    bench.slots.declare(0, State.GREEN)
+    bench.office.tend()
+    bench.house.clock.time += control.STALLED_SECONDS + 0.1
+    for slot in range(2):
+        bench.slots.beat(slot)
+    answer = await bench.get("/readyz")
+    assert (answer.status_code, answer.json()["warnings"]) == (200, ["control: not-answering"])
+    bench.office.tend()
+    assert (await bench.get("/readyz")).json()["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("free", "flags", "trouble"),
+    [
+        (1 << 40, 0, ""),
+        (LOW_BYTES // 4096, 0, ""),
+        (LOW_BYTES // 4096 - 1, 0, "less than 256 MiB are free"),
+        (1 << 40, os.ST_RDONLY, "the file system is read-only"),
+        (-1, 0, "it cannot be looked at: Input/output error"),
+    ],
+)
+@on_loop
+async def test_readyz_warns_of_a_disk_that_fills_up(free: int, flags: int, trouble: str) -> None:
+    """There is a line for each file system, and its room among the metrics."""
+    bench = Bench()
+    bench.free, bench.flags = free, flags
+    assert "disks" not in (await bench.get("/readyz")).json()
+    bench.space.look()
+    answer = (await bench.get("/readyz")).json()
+    room = {
+        "state": "yellow" if trouble else "green",
+        "free_bytes": None if free < 0 else free * 4096,
+        "trouble": trouble,
+    }
+    assert answer["disks"] == {"/data": room}
+    assert answer["warnings"] == ([f"/data: {trouble}"] if trouble else [])
+    samples = re.findall(
+        r'^keystead_disk_free_bytes\{path="/data"\} (\d+)$', (await bench.get("/metrics")).text, re.MULTILINE
+    )
+    assert samples == ([] if free < 0 else [str(free * 4096)])
+
+
+@on_loop
+async def test_a_store_that_takes_no_change_is_a_warning() -> None:
+    """It is counted and told, and taken back by the next change that is made."""
+    store = FullStore()
+    bench = Bench(store=store)
+    store.full = True
+    answer = await bench.post("CreatePrincipal", {"name": "nobody"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "StoreUnavailable")
+    assert bench.slots.health(1) == (State.YELLOW, Reason.STORE_REFUSES_CHANGES)
+    assert bench.slots.read(1, Cell.STORE_REFUSALS) == 1
+    store.full = False
+    assert (await bench.post("CreatePrincipal", {"name": "somebody"})).status_code == 200
+    assert bench.slots.health(1) == (State.GREEN, Reason.NONE)
+    assert [said[:2] for said in bench.health] == [
+        (State.YELLOW, Reason.STORE_REFUSES_CHANGES),
+        (State.GREEN, Reason.NONE),
+    ]
 
 
 @on_loop

@@ -1,10 +1,11 @@
 """The worker on a real loop, with real gates on one store and an audit log whose disk can fail."""
 
 import asyncio
+import contextlib
 import functools
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from typing_extensions import override
 
 from keystead.core.errors import DataDamaged, KeysteadError, StoreUnavailable
 from keystead.core.names import KeyReference
+from keystead.core.ports import Transaction
 from keystead.crypto.secret import Secret
 from keystead.crypto.sigv4 import Credential, sign
 from keystead.fronts.aws.credentials import Credentials
@@ -134,6 +136,7 @@ class Bench:
         self.pool = SteppedPool()
         self.slow_pool = SteppedPool()
         self.faults: list[BaseException] = []
+        self.health: list[tuple[State, Reason, str]] = []
         self.faulty: list[str] = []  # the requests that met them
         chosen = front(
             credentials=Credentials(self.gate, self.house.clock), clock=self.house.clock, regions=()
@@ -147,6 +150,7 @@ class Bench:
             slots=self.slots,
             slot=0,
             on_fault=self._fault,
+            on_health=lambda *said: self.health.append(said),
         )
         self._numbers = 0
 
@@ -812,6 +816,61 @@ async def test_what_cannot_be_checked_does_not_leave() -> None:
     await asyncio.sleep(TEND_SECONDS * 1.5)
     assert bench.slots.health(0) == (State.GREEN, Reason.NONE)
     assert (await bench.ask("Encrypt", KeyId=key_id, Plaintext="AAAA")).status == 200
+
+
+class FullStore(Memory):
+    """A store whose disk may have no room for changes."""
+
+    full = False
+
+    @override
+    @contextlib.contextmanager
+    def transact(self, request: str) -> Iterator[Transaction]:
+        if self.full:
+            raise StoreUnavailable("the disk is full")
+        with super().transact(request) as tx:
+            yield tx
+
+
+@on_loop
+async def test_a_store_that_takes_no_change_is_a_warning() -> None:
+    """Uses go on; the warning is counted and told, and ends with the next change that is made."""
+    store = FullStore()
+    bench = Bench(store=store)
+    key = await bench.key()
+    store.full = True
+    assert (await bench.ask("CreateKey")).error == "DependencyTimeoutException"
+    assert bench.slots.health(0) == (State.YELLOW, Reason.STORE_REFUSES_CHANGES)
+    assert bench.slots.read(0, Cell.STORE_REFUSALS) == 1
+    assert (await bench.ask("Encrypt", KeyId=key, Plaintext="AAAA")).status == 200
+    bench.worker._tend()
+    assert bench.slots.health(0) == (State.YELLOW, Reason.STORE_REFUSES_CHANGES)
+    store.full = False
+    assert (await bench.ask("DisableKey", KeyId="nowhere")).error == "NotFoundException"  # proves nothing
+    assert bench.slots.health(0) == (State.YELLOW, Reason.STORE_REFUSES_CHANGES)
+    assert (await bench.ask("CreateKey")).status == 200
+    assert bench.slots.health(0) == (State.GREEN, Reason.NONE)
+
+
+@on_loop
+async def test_a_log_that_lives_on_its_reserve_is_a_warning() -> None:
+    """While tiles cannot be written the log still takes records: that is told before it ends."""
+    bench = Bench()
+    key = await bench.key()
+    bench.house.audit.disk.capacity = 0
+    assert (await bench.ask("Encrypt", KeyId=key, Plaintext="AAAA")).status == 200
+    bench.house.audit.later()
+    bench.worker._tend()
+    assert bench.slots.health(0) == (State.YELLOW, Reason.AUDIT_DEGRADED)
+    assert (await bench.ask("Encrypt", KeyId=key, Plaintext="AAAA")).status == 200
+    bench.house.audit.mend_disk()
+    bench.house.audit.later()
+    bench.worker._tend()
+    assert bench.slots.health(0) == (State.GREEN, Reason.NONE)
+    (warned, well) = bench.health[-2:]
+    assert warned[:2] == (State.YELLOW, Reason.AUDIT_DEGRADED)
+    assert "tiles cannot be written" in warned[2]
+    assert well == (State.GREEN, Reason.NONE, "")
 
 
 @on_loop

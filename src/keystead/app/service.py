@@ -23,7 +23,7 @@ from typing import Final, TextIO
 from keystead import __version__
 from keystead.app import witnessing
 from keystead.app.installation import CONTROL, Installation, Post
-from keystead.config import Address
+from keystead.config import AUDIT, Address
 from keystead.core.errors import ConfigError, DataDamaged, KeysteadError, SealError
 from keystead.core.ports import Clock
 from keystead.federation import Issuers as Tokens
@@ -206,6 +206,7 @@ def _work(
             slots=slots,
             slot=slot,
             on_fault=fault,
+            on_health=partial(_tell_of_health, log, name),
         )
         closing.extend([worker.close, post.close])
         limits = Limits(body_bytes=config.limits.body_bytes, connections=config.limits.connections)
@@ -253,6 +254,7 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
     _let_workers_start(slots, slot, installation.clock)
     from keystead.server import control  # noqa: PLC0415 - see above
     from keystead.server.reader import ReaderProcess  # noqa: PLC0415 - as above
+    from keystead.server.space import Space  # noqa: PLC0415 - as above
 
     config = installation.config
     reader = ReaderProcess(installation.reader(), log=log)
@@ -331,6 +333,7 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
             bookkeeper=bookkeeper,
             witness=None if book is None else WitnessFront(book, log),
             witnesses=Witnesses(watchers, installation.clock, log) if watchers else None,
+            on_health=partial(_tell_of_health, log, CONTROL),
         )
 
     return control.run(
@@ -341,7 +344,21 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
         version=__version__,
         jobs_seconds=config.jobs_seconds,
         log=log,
+        space=Space([config.data, config.data / AUDIT]),
     )
+
+
+def _tell_of_health(log: Log, process: str, state: State, reason: Reason, trouble: str) -> None:
+    """Say that a process cannot do its work, or that something is wrong, or that all is well again."""
+    fields = {"process": process, "state": state.name.lower(), "reason": reason.label}
+    if trouble:
+        fields["error"] = trouble
+    if state is State.RED:
+        log.error("a process cannot do its work", **fields)
+    elif state is State.YELLOW:
+        log.warning("a process works, and something is wrong", **fields)
+    else:
+        log.info("a process can do its work", **fields)
 
 
 def _tell_of_proxy(log: Log, key_store: str, state: str) -> None:

@@ -71,6 +71,11 @@ class AuditLog(Protocol):
         """Whether the next append is expected to succeed."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """What the disk refuses at the moment, even while the log still works; empty when nothing."""
+        ...
+
 
 class Cipher(Protocol):
     """One AES-256 key version, ready to use; for one thread at a time."""

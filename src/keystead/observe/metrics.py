@@ -16,7 +16,7 @@ the start, at 0, so that a rate over the first failure is not lost.
 """
 
 import mmap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
@@ -61,6 +61,7 @@ class Cell(IntEnum):
     AUDIT_ENTRIES = 7
     AUDIT_COMMITS = 8
     AUDIT_FAILURES = 9
+    STORE_REFUSALS = 10
 
 
 class State(IntEnum):
@@ -69,10 +70,11 @@ class State(IntEnum):
     UNKNOWN = 0  # it has not said yet
     GREEN = 1
     RED = 2
+    YELLOW = 3  # it can, and something is wrong
 
 
 class Reason(IntEnum):
-    """Why a process is red."""
+    """Why a process is red or yellow."""
 
     NONE = 0
     AUDIT_UNAVAILABLE = 1
@@ -80,6 +82,9 @@ class Reason(IntEnum):
     CUSTODY_UNAVAILABLE = 3
     DRAINING = 4
     NOT_RUNNING = 5
+    NOT_ANSWERING = 6
+    AUDIT_DEGRADED = 7
+    STORE_REFUSES_CHANGES = 8
 
     @property
     def label(self) -> str:
@@ -117,7 +122,8 @@ REQUESTS: Final = Metric(
 HEALTH: Final = Metric(
     "keystead_process_health",
     Type.GAUGE,
-    "0 when a process has not said yet, 1 when it can work, 2 when it cannot; the label tells why.",
+    "0 when a process has not said yet, 1 when it can work, 2 when it cannot, 3 when it can and something is wrong; "
+    "the label tells why.",
     ("process", "reason"),
 )
 PER_PROCESS: Final = (
@@ -162,6 +168,19 @@ PER_PROCESS: Final = (
         "Groups of audit entries that could not be made durable; nothing of them was answered.",
         cell=Cell.AUDIT_FAILURES,
     ),
+    Metric(
+        "keystead_store_refusals_total",
+        Type.COUNTER,
+        "Changes that were not made because the store could not take them.",
+        cell=Cell.STORE_REFUSALS,
+    ),
+)
+
+DISK_FREE: Final = Metric(
+    "keystead_disk_free_bytes",
+    Type.GAUGE,
+    "Room on the file system under the data, as last seen; absent when it cannot be looked at.",
+    ("path",),
 )
 
 READER_RUNNING: Final = Metric(
@@ -228,7 +247,7 @@ WITNESS_FAILURES: Final = Metric(
     ("witness",),
 )
 OF_WITNESSES: Final = (WITNESS_LAG, WITNESS_COSIGNED, WITNESS_FAILURES)
-METRICS: Final = (BUILD, REQUESTS, HEALTH, *PER_PROCESS, *OF_READER, *OF_WITNESSES)
+METRICS: Final = (BUILD, REQUESTS, HEALTH, *PER_PROCESS, DISK_FREE, *OF_READER, *OF_WITNESSES)
 """Every metric that there is."""
 
 
@@ -283,9 +302,15 @@ class Slots:
         return State(value & 0xFF), Reason(value >> 8)
 
 
-def render(slots: Slots, version: str) -> str:
-    """All metrics in the Prometheus text format."""
-    return "\n".join(_lines(slots, version)) + "\n"
+def render(slots: Slots, version: str, health: Callable[[int], tuple[State, Reason]] | None = None) -> str:
+    """All metrics in the Prometheus text format; ``health`` tells of a row who may not be able to any more."""
+    return "\n".join(_lines(slots, version, health or slots.health)) + "\n"
+
+
+def render_disks(free_bytes: Mapping[str, int]) -> str:
+    """How much room there is, by path."""
+    samples = (f"{DISK_FREE.name}{_labels(path=path)} {free}" for path, free in free_bytes.items())
+    return "\n".join([*_heading(DISK_FREE), *samples]) + "\n"
 
 
 def render_witnesses(statuses: Mapping[str, WitnessStatus]) -> str:
@@ -333,7 +358,7 @@ def _reader_lines(status: ReaderStatus) -> Iterator[str]:
             yield f"{metric.name}{_labels(sink=name)} {getattr(sink, member)}"
 
 
-def _lines(slots: Slots, version: str) -> Iterator[str]:
+def _lines(slots: Slots, version: str, health: Callable[[int], tuple[State, Reason]]) -> Iterator[str]:
     yield from _heading(BUILD)
     yield f"{BUILD.name}{_labels(version=version)} 1"
     yield from _heading(REQUESTS)
@@ -345,7 +370,7 @@ def _lines(slots: Slots, version: str) -> Iterator[str]:
             yield f"{REQUESTS.name}{_labels(operation=operation, outcome=outcome.label)} {total}"
     yield from _heading(HEALTH)
     for slot, process in enumerate(slots.processes):
-        state, reason = slots.health(slot)
+        state, reason = health(slot)
         yield f"{HEALTH.name}{_labels(process=process, reason=reason.label)} {state.value}"
     for metric in PER_PROCESS:
         yield from _heading(metric)

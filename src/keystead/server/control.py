@@ -1,7 +1,8 @@
 """The control plane: health, metrics and administration, on a port of its own.
 
     GET  /healthz   200 while this process answers
-    GET  /readyz    200 while every process can do its work, else 503 and which cannot, and why
+    GET  /readyz    200 while every process can do its work, else 503 and which cannot, and why; and what is wrong
+                    though all can
     GET  /metrics   Prometheus text
     GET  /version
     POST /add-checkpoint   this installation as a witness of others' logs (`keystead.fronts.witness`), if it is one
@@ -16,6 +17,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,7 +33,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from typing_extensions import override
 
-from keystead.core.errors import KeysteadError, StoreUnavailable, TooLarge
+from keystead.core.errors import AuditUnavailable, KeysteadError, StoreUnavailable, TooLarge
 from keystead.core.ports import Random
 from keystead.core.query import ReaderStatus
 from keystead.core.witness import WitnessStatus
@@ -51,16 +53,21 @@ from keystead.observe.metrics import (
     Slots,
     State,
     render,
+    render_disks,
     render_reader,
     render_witnesses,
 )
+from keystead.server.health import Health, Signs, Tell
 from keystead.server.processes import EX_OK, HEARTBEAT_SECONDS
+from keystead.server.space import Space
 from keystead.service.action import Mode
 from keystead.service.gate import Answer, Gate, InternalError
 from keystead.service.workingset import NotLoaded
 
 BODY_BYTES: Final = 1_048_576  # a revision may hold a million (`keystead.service.actions.declared`)
 TEND_SECONDS: Final = 0.25
+SPACE_SECONDS: Final = 2.0  # between two looks at the disks
+STALLED_SECONDS: Final = 10.0  # without housekeeping, until the office is said to be held up
 MOST_TRIES: Final = 8
 SLOW_THREADS: Final = 2  # for requests that wait for somebody else
 WITNESS_SECONDS: Final = 1.0  # between two looks whether a witness is to be asked
@@ -115,6 +122,8 @@ class Office:
         reader: Callable[[], ReaderStatus] | None = None,
         witness: WitnessFront | None = None,
         witnesses: Witnesses | None = None,
+        now: Callable[[], float] = time.monotonic,
+        on_health: Tell | None = None,
     ) -> None:
         self.witness = witness  # of others' logs
         self.witnesses = witnesses  # of this installation's logs
@@ -126,8 +135,10 @@ class Office:
         self._front = front
         self._runner = runner
         self._random = random
+        self._health = Health(slots, slot, gate, now=now, tell=on_health)
+        self.now = now
+        self.tended = now()  # when the office's thread last came to its housekeeping
         self._slots = slots
-        self._slot = slot
         self._cells = slots.cells(slot)
         self._log = log
         self._close = close
@@ -171,7 +182,10 @@ class Office:
     def _written(self, asked: Asked, request: str, ask: Callable[[], Answer]) -> Reply:
         """The answer in the protocol's form, or what went wrong."""
         try:
-            body = asked.write(ask().outcome())
+            answer = ask()
+            if self._gate.action(asked.command).mode is Mode.WRITE:
+                self._health.changed(answer.error)
+            body = asked.write(answer.outcome())
         except KeysteadError as error:
             return self._failed(asked.operation, request, error)
         except Exception as fault:  # noqa: BLE001 - as above
@@ -194,12 +208,8 @@ class Office:
     def tend(self) -> None:
         """Housekeeping, a few times a second."""
         self._gate.tend()
-        healthy = self._gate.healthy
-        self._slots.declare(
-            self._slot,
-            State.GREEN if healthy else State.RED,
-            Reason.NONE if healthy else Reason.AUDIT_UNAVAILABLE,
-        )
+        self._health.declare()
+        self.tended = self.now()
 
     def run_jobs(self) -> None:
         """Do what is due."""
@@ -238,6 +248,9 @@ class Office:
         if isinstance(error, InternalError) and error.__cause__ is not None:  # a bug in an action
             self._fault(error.__cause__, request)
             error.__cause__ = None
+        if isinstance(error, AuditUnavailable):
+            self._cells[Cell.AUDIT_FAILURES] += 1
+            self._health.declare()
         outcome = Outcome.INTERNAL if isinstance(error, InternalError) else OUTCOME_OF[error.kind]
         self._cells[self._slots.request_cell(operation) + outcome] += 1
         status, body = self._front.write_error(error, request)
@@ -262,9 +275,10 @@ def run(
     version: str,
     jobs_seconds: float,
     log: Log,
+    space: Space | None = None,
 ) -> int:
     """Serve the control plane on a bound socket until SIGTERM; returns the exit code."""
-    return asyncio.run(_run(make_office, sock, slots, slot, version, jobs_seconds, log))
+    return asyncio.run(_run(make_office, sock, slots, slot, version, jobs_seconds, log, space or Space([])))
 
 
 async def _run(
@@ -275,12 +289,14 @@ async def _run(
     version: str,
     jobs_seconds: float,
     log: Log,
+    space: Space,
 ) -> int:
     loop = asyncio.get_running_loop()
     thread = ThreadPoolExecutor(1, thread_name_prefix="office")
     office = await loop.run_in_executor(thread, make_office)
+    outlook = Outlook(office, slots, slot, Signs(slots, now=office.now), space)
     config = uvicorn.Config(
-        _application(office, thread, slots, version, office.reader),
+        _application(office, thread, outlook, version),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -303,12 +319,17 @@ async def _run(
     async def beat() -> None:
         while True:
             slots.beat(slot)
+            outlook.signs.look()
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     tasks = [
         asyncio.create_task(beat()),
         asyncio.create_task(every(TEND_SECONDS, office.tend)),
         asyncio.create_task(every(jobs_seconds, office.run_jobs)),
+        # A thread of its own: a disk that hangs would hold up the office.
+        asyncio.create_task(
+            every(SPACE_SECONDS, space.look, ThreadPoolExecutor(1, thread_name_prefix="space"))
+        ),
     ]
 
     def at(work: Callable[[], T]) -> T:
@@ -336,9 +357,8 @@ async def _run(
 def _application(
     office: Office,
     thread: ThreadPoolExecutor,
-    slots: Slots,
+    outlook: "Outlook",
     version: str,
-    reader: Callable[[], ReaderStatus] | None = None,
 ) -> Starlette:
     slow = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="slow")
 
@@ -346,17 +366,11 @@ def _application(
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> Response:
-        ready, body = _readiness(slots)
-        # No key waits for these: what they say is a warning.
-        if reader is not None:
-            body["reader"] = _told_of(reader())
-        if office.witnesses is not None:
-            body["witnesses"] = _told_of_witnesses(office.witnesses.statuses())
+        ready, body = outlook.readiness()
         return Response(msgspec.json.encode(body), 200 if ready else 503, media_type="application/json")
 
     async def metrics(_: Request) -> Response:
-        text = _measured(slots, version, reader, office.witnesses)
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(outlook.measured(version), media_type="text/plain; version=0.0.4")
 
     async def show_version(_: Request) -> Response:
         return Response(msgspec.json.encode({"version": version}), media_type="application/json")
@@ -425,27 +439,61 @@ def _witnessing(witness: WitnessFront) -> list[Route]:
     return [Route(TARGET, add_checkpoint, methods=["POST"]), Route(LATEST, latest)]
 
 
-def _measured(
-    slots: Slots, version: str, reader: Callable[[], ReaderStatus] | None, witnesses: Witnesses | None
-) -> str:
-    """All metrics that there are."""
-    text = render(slots, version)
-    if reader is not None:
-        text += render_reader(reader())
-    if witnesses is not None:
-        text += render_witnesses(witnesses.statuses())
-    return text
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What can be seen of all processes, disks and helpers from here."""
 
+    office: Office
+    slots: Slots
+    slot: int  # the control process's own
+    signs: Signs
+    space: Space
 
-def _readiness(slots: Slots) -> tuple[bool, dict[str, object]]:
-    """Whether every process can do its work, and what each says of itself."""
-    states = {name: slots.health(slot) for slot, name in enumerate(slots.processes)}
-    ready = all(state is State.GREEN for state, _ in states.values())
-    processes = {
-        name: {"state": state.name.lower(), "reason": reason.label}
-        for name, (state, reason) in states.items()
-    }
-    return ready, {"ready": ready, "processes": processes}
+    def health(self, slot: int) -> tuple[State, Reason]:
+        """Whether a process can do its work."""
+        state, reason = self.signs.health(slot)
+        held_up = self.office.now() - self.office.tended > STALLED_SECONDS
+        if slot == self.slot and state is State.GREEN and held_up:
+            return State.YELLOW, Reason.NOT_ANSWERING
+        return state, reason
+
+    def readiness(self) -> tuple[bool, dict[str, object]]:
+        """Whether every process can do its work, what each says of itself, and what is wrong though all can."""
+        states = {name: self.health(slot) for slot, name in enumerate(self.slots.processes)}
+        ready = all(state in (State.GREEN, State.YELLOW) for state, _ in states.values())
+        warnings = [
+            f"{name}: {reason.label}" for name, (state, reason) in states.items() if state is State.YELLOW
+        ]
+        body: dict[str, object] = {
+            "ready": ready,
+            "processes": {
+                name: {"state": state.name.lower(), "reason": reason.label}
+                for name, (state, reason) in states.items()
+            },
+        }
+        # No key waits for what follows: what it says is a warning.
+        if rooms := self.space.rooms():
+            body["disks"] = {
+                path: {"state": "yellow" if room.trouble else "green", **room._asdict()}
+                for path, room in rooms.items()
+            }
+            warnings += [f"{path}: {room.trouble}" for path, room in rooms.items() if room.trouble]
+        if self.office.reader is not None:
+            body["reader"] = _told_of(self.office.reader())
+        if self.office.witnesses is not None:
+            body["witnesses"] = _told_of_witnesses(self.office.witnesses.statuses())
+        return ready, {**body, "warnings": warnings}
+
+    def measured(self, version: str) -> str:
+        """All metrics that there are."""
+        text = render(self.slots, version, self.health)
+        rooms = self.space.rooms().items()
+        text += render_disks({path: room.free_bytes for path, room in rooms if room.free_bytes is not None})
+        if self.office.reader is not None:
+            text += render_reader(self.office.reader())
+        if self.office.witnesses is not None:
+            text += render_witnesses(self.office.witnesses.statuses())
+        return text
 
 
 def _told_of_witnesses(statuses: Mapping[str, WitnessStatus]) -> dict[str, object]:

@@ -34,7 +34,8 @@ from keystead.core.errors import (
 )
 from keystead.core.ports import Random
 from keystead.fronts.front import Asked, Front, Inquiry
-from keystead.observe.metrics import OUTCOME_OF, Cell, Outcome, Reason, Slots, State
+from keystead.observe.metrics import OUTCOME_OF, Cell, Outcome, Slots
+from keystead.server.health import Health, Tell
 from keystead.server.http import Problem, ProblemKind
 from keystead.server.listener import Exchange
 from keystead.service.action import Mode
@@ -84,7 +85,7 @@ class Worker:
     Made and used on the loop's own thread. The pools are the worker's from now on: one for what asks the store, one for
     slow cryptography and what waits for somebody else's server. ``choose`` tells which front's protocol a request is
     in. ``on_fault`` hears of bugs, each with the id of the request
-    that met it, if it was one.
+    that met it, if it was one; ``on_health`` of every change of the worker's health.
     """
 
     def __init__(
@@ -98,23 +99,23 @@ class Worker:
         slots: Slots,
         slot: int,
         on_fault: Callable[[BaseException, str], None],
+        on_health: Tell | None = None,
     ) -> None:
         self._gate = gate
         self._choose = choose
         self._pool = pool
         self._slow_pool = slow_pool
         self._slots = slots
-        self._slot = slot
         self._cells = slots.cells(slot)
         self._on_fault = on_fault
         self._loop = asyncio.get_running_loop()
+        self._health = Health(slots, slot, gate, now=self._loop.time, tell=on_health)
         self._waiting: list[Waiting] = []
         self._loading: dict[Wanted, list[tuple[Exchange, int]]] = {}
         self._pooled = 0
         self._abroad = 0
         self._queued: deque[Callable[[], None]] = deque()
         self._arrived: deque[Callable[[], None]] = deque()  # what the pool's threads have for the loop's
-        self._blind = False  # the store could not be asked what has changed
         self._closing = False
         prefix = random(10).hex()
         self._prefix = f"{prefix[:8]}-{prefix[8:12]}-{prefix[12:16]}-{prefix[16:20]}-"
@@ -223,7 +224,7 @@ class Worker:
             withheld = set(self._gate.settle([one.answer for one in waiting]))
         except AuditUnavailable as error:
             self._cells[Cell.AUDIT_FAILURES] += 1
-            self._declare()
+            self._health.declare()
             self._fail(waiting, error)
             return
         except KeysteadError as error:
@@ -236,9 +237,9 @@ class Worker:
             return
         self._cells[Cell.AUDIT_COMMITS] += 1
         self._cells[Cell.AUDIT_ENTRIES] += len(waiting)
-        if self._blind != (blind is not None):
-            self._blind = blind is not None
-            self._declare()
+        if self._health.blind != (blind is not None):
+            self._health.blind = blind is not None
+            self._health.declare()
         for one in waiting:
             try:
                 if withheld and one.answer in withheld:
@@ -340,7 +341,8 @@ class Worker:
     # What needs the store.
 
     def _perform(self, exchange: Exchange, request: str, asked: Asked, tries: int) -> None:
-        slow = self._gate.action(asked.command).mode is Mode.SLOW
+        mode = self._gate.action(asked.command).mode
+        slow = mode is Mode.SLOW
 
         def work() -> None:
             self._deliver(partial(done, self._gate.perform(asked.caller, asked.command)))
@@ -350,6 +352,8 @@ class Worker:
             if slow:
                 self._abroad -= 1
                 self._send()
+            elif mode is Mode.WRITE:
+                self._health.changed(answer.error)
             try:
                 self._gate.record(answer)
             except KeysteadError as error:
@@ -424,23 +428,15 @@ class Worker:
     def _tend(self) -> None:
         try:
             self._gate.tend()
-            if self._blind and not self._waiting:  # else the next settlement finds out
+            if self._health.blind and not self._waiting:  # else the next settlement finds out
                 self._gate.settle(())
-                self._blind = False
+                self._health.blind = False
         except KeysteadError:
-            self._blind = True
+            self._health.blind = True
         except Exception as error:  # noqa: BLE001 - housekeeping must go on
             self._on_fault(error, "")
-        self._declare()
+        self._health.declare()
         self._tending = self._loop.call_later(TEND_SECONDS, self._tend)
-
-    def _declare(self) -> None:
-        if not self._gate.healthy:
-            self._slots.declare(self._slot, State.RED, Reason.AUDIT_UNAVAILABLE)
-        elif self._blind:
-            self._slots.declare(self._slot, State.RED, Reason.STORE_UNAVAILABLE)
-        else:
-            self._slots.declare(self._slot, State.GREEN)
 
 
 def _told(error: KeysteadError) -> bytes:

@@ -481,6 +481,11 @@ class Gate:
         """Whether the log is expected to take the next record."""
         return self._audit.healthy
 
+    @property
+    def trouble(self) -> str:
+        """What the log's disk refuses, even while the log still works; empty when nothing."""
+        return self._audit.trouble
+
     def ask(self, caller: Caller, command: Command) -> Answer:
         """All of it at once, for a caller that may block and for READ, SLOW and WRITE commands only."""
         with self._asking:
