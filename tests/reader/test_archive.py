@@ -429,7 +429,8 @@ def test_nothing_that_is_asked_is_taken_for_a_statement(house: House, text: str)
     archive = house.archive()
     house.write(3)
     for member in ("principal", "access_key", "action", "outcome", "request", "trace", "source", "key"):
-        assert archive.ask(Question(**{member: text}), SECONDS).rows == ()
+        asked: dict[str, Any] = {member: text}
+        assert archive.ask(Question(**asked), SECONDS).rows == ()
     assert rows(house, archive) == 3
 
 
