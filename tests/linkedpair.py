@@ -94,7 +94,10 @@ class Side:
         self.bench = ServiceBench(house, regions=self.regions, peers=(peer,))
         links = LinkFront((peer,), account=ACCOUNT, custodian=house.custodian, clock=house.clock)
         self.front = Native(
-            credentials=Credentials(self.bench.gate, house.clock), clock=house.clock, help_url="errors.md", links=links
+            credentials=Credentials(self.bench.gate, house.clock),
+            clock=house.clock,
+            help_url="errors.md",
+            links=links,
         )
         self.correspondent = Correspondent(
             partial(self._post, other),

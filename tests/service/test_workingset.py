@@ -229,7 +229,9 @@ def test_a_change_of_one_principal_leaves_the_others_alone() -> None:
     assert scene.working.credential("AKIANOBODY") is None
 
 
-@pytest.mark.parametrize("command", [lambda name: i.SetAccessKeyStatus(name, enabled=False), i.DeleteAccessKey])
+@pytest.mark.parametrize(
+    "command", [lambda name: i.SetAccessKeyStatus(name, enabled=False), i.DeleteAccessKey]
+)
 def test_a_disabled_or_deleted_access_key_is_absent(command: Callable[[str], Command]) -> None:
     """The credential goes with the feed."""
     scene = Scene()

@@ -81,8 +81,6 @@ def create_key(command: c.CreateKey, desk: Desk) -> KeyDescription:
     return desk.describe(key)
 
 
-
-
 def describe_key(command: c.DescribeKey, desk: Desk) -> KeyDescription:
     """Look at a key."""
     return desk.describe(

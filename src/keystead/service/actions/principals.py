@@ -177,7 +177,9 @@ def revoke_principal(command: i.RevokePrincipal, desk: Desk) -> Revoked:
     found, keys = _revocable(desk, arn)
     check_not_oneself(desk, arn, "revoke")
     check_boundary(desk, found)
-    revoked = replace(found, sessions_from=desk.tx.newest_change() + 1, enabled=found.enabled and not command.disable)
+    revoked = replace(
+        found, sessions_from=desk.tx.newest_change() + 1, enabled=found.enabled and not command.disable
+    )
     with way_in_kept(desk):
         desk.tx.put_principal(revoked)
         for key in keys:
