@@ -243,3 +243,27 @@ def test_an_archive_that_is_thrown_away_is_made_anew(own_service: Any) -> None:
 def _found(service: Any, key: str) -> list[dict[str, Any]]:
     done = service.keystead("audit", "query", "--key", key, "--action", "kms:Decrypt", "--json")
     return list(json.loads(done.stdout)["events"]) if done.returncode == 0 else []
+
+
+def test_a_sink_of_the_configuration_is_fed(own_service: Any, tmp_path: Path) -> None:
+    """By the reader, also after it was killed; how it fares is in the metrics and in the health."""
+    service = own_service
+    lines = tmp_path / "lines"
+    service.serve(more=f'[[sink]]\nname = "lines"\nkind = "file"\npath = "{lines}"\n')
+    client = service.client()
+    key = client.create_key()["KeyMetadata"]["KeyId"]
+    requests = use(service, client, key, 3)
+    os.kill(reader_of(service), signal.SIGKILL)
+    requests += use(service, client, key, 3)
+
+    def delivered() -> bool:
+        text = "".join(path.read_text() for path in lines.iterdir()) if lines.is_dir() else ""
+        return all(request in text for request in requests)
+
+    assert service.until(delivered)
+    told = service.until(
+        lambda: (told := json.loads(service.look("/readyz").body)["reader"])["sinks"] and told
+    )
+    assert told["sinks"]["lines"]["trouble"] == ""
+    assert 'keystead_sink_delivered_total{sink="lines"}' in service.look("/metrics").body.decode()
+    assert service.stop() == 0
