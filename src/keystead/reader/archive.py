@@ -16,8 +16,9 @@ is lost, was changed on disk or cannot be read is struck from the manifest, and 
 again. A log that was restored from a backup, so that the archive knows of a future that never was, is noticed by the
 hash of the last entry. What retention removes from a log is removed here too, by writing the segment anew without it.
 
-**The tail.** What is in no segment yet is in a table in memory, those entries included that no checkpoint covers; of a
-batch that may still fail to become durable, only for the one question that is being asked.
+**The tail.** What is in no segment yet is taken into a table in memory when somebody asks, and kept up to date for a
+minute after that: those entries included that no checkpoint covers; of a batch that may still fail to become durable,
+only for the one question that is being asked.
 
 **Bounds.** The database may take so much memory and no more, beyond that it uses ``work/``; it reads and writes
 nothing outside the archive, loads no extension, and its settings are locked. A question that takes too long is
@@ -47,6 +48,7 @@ from keystead.service.entry import decode
 SEGMENT_ROWS: Final = 65_536
 MERGED: Final = 16  # segments of the first level that become one
 ANSWER_BYTES: Final = 8 << 20
+FOLLOW_SECONDS: Final = 60.0  # after a question the tail is kept up to date
 FRESHEN_SECONDS: Final = 1.0  # that a question waits for what is not in the archive yet
 _ROW_GROUP: Final = 20_480
 _READ: Final = 4_096  # entries that are read from one log at once
@@ -105,6 +107,7 @@ class Archive:
         self._lock = threading.Lock()  # of what is there: segments, doomed files, and the tail with them
         self._feeding = threading.Lock()
         self._behind = False  # whether there was more to take in than was taken
+        self._asked = -FOLLOW_SECONDS  # when there was the newest question, on the monotonic clock
         self._looking = 0  # questions that are being answered
         self._doomed: list[str] = []  # files that no new question reads
         self._trouble: dict[tuple[str, str], str] = {}  # by log and what cannot be done with it
@@ -196,7 +199,7 @@ class Archive:
         with self._feeding:
             self._drop_unsettled()
             self._forget()
-            self._behind = self._archive() or self._follow()
+            self._behind = self._archive() or (self._is_asked() and self._follow())
             more = self._behind
         # Merging takes seconds, in which questions must be able to have what is new.
         more = more or self._merge()
@@ -204,6 +207,14 @@ class Archive:
             self._prove()
         self._remove_doomed()
         return more
+
+    def _is_asked(self) -> bool:
+        """Whether there was a question a short time ago.
+
+        Nobody needs the tail until somebody asks, and what is taken into it has to be taken in once more when it gets
+        into a segment: to do both for every entry would cost about as much as to write it down in the first place.
+        """
+        return time.monotonic() - self._asked < FOLLOW_SECONDS
 
     def _freshen(self) -> None:
         """Have everything in that was committed before this was called, unless that is very much."""
@@ -548,6 +559,7 @@ class Archive:
     def _look(self, until: float) -> Iterator["_Look"]:
         """A consistent view of segments and tail, whose files stay, and which ends when the time is up."""
         cursor = self._database.cursor()
+        self._asked = time.monotonic()
         fresh = self._feeding.acquire(timeout=FRESHEN_SECONDS)
         try:
             if fresh:
@@ -723,7 +735,10 @@ class Archive:
         return sorted(self._trouble.copy().items())
 
     def status(self) -> ReaderStatus:
-        """How far it is, and what is wrong."""
+        """How far it is, and what is wrong.
+
+        Entries that are too few for a segment are not behind: they are read when somebody asks.
+        """
         with self._feeding:
             behind, oldest = 0, 0
             for log in self._names():
@@ -733,6 +748,8 @@ class Archive:
                             found = self._source.read(log, gap.start, 1)
                             oldest = decode(found[0][1]).time if found and _is_plain(found[0][1]) else 0
                         behind += len(gap)
+            if behind < self._segment_rows:
+                behind, oldest = 0, 0
             return ReaderStatus(
                 rows=sum(segment.rows for segment in self._segments),
                 recent=sum(map(len, self._tail.values())),

@@ -37,6 +37,7 @@ RETRY_SECONDS: Final = 5.0  # after the archive could not be written
 STATUS_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 3.0  # for a sink that is in the middle of a delivery
 ANSWERING: Final = 2  # threads
+LOWEST: Final = 19  # of what takes entries in: who asks goes first
 NICE: Final = 10  # who uses keys goes first
 EX_OK, EX_SOFTWARE = 0, 70
 
@@ -121,6 +122,7 @@ class _Reader:
             os._exit(EX_SOFTWARE)
 
     def _feed(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST)  # of this thread
         while not self._stopping.is_set():
             pause = FEED_SECONDS
             try:
