@@ -140,13 +140,13 @@ class Rotating(AuditBench):
         """The newest checkpoint."""
         return self.disk.read(self.root / slot / "checkpoint")
 
-    def work(self, log: object, number: int = 1) -> None:
+    def work(self, log: Log, number: int = 1) -> None:
         """Some records under a checkpoint."""
         for _ in range(number):
-            log.append(b"record")  # type: ignore[attr-defined]  # a Log
-        log.commit()  # type: ignore[attr-defined]  # as above
+            log.append(b"record")
+        log.commit()
         self.later()
-        log.tend()  # type: ignore[attr-defined]  # as above
+        log.tend()
 
 
 def test_a_log_goes_over_to_a_new_key_without_being_opened_again() -> None:
