@@ -7,8 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from keystead.audit.cosigned import put
 from keystead.audit.damage import Damaged
-from keystead.audit.log import Event
-from keystead.audit.log import Log
+from keystead.audit.log import Event, Log
 from keystead.audit.logkeys import (
     FILE,
     SigningKeys,
