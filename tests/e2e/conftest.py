@@ -56,6 +56,8 @@ class Reply(NamedTuple):
     @property
     def error(self) -> str:
         """The error's type as AWS writes it, or our own code; empty for a success."""
+        if self.body.startswith(b"<"):  # AWS STS
+            return "".join(re.findall(r"<Code>(\w+)</Code>", self.body.decode()))
         return "" if self.status == 200 else str(self.value.get("__type") or self.value.get("code"))
 
 
@@ -143,6 +145,9 @@ class Signer:
             headers = {"content-type": "application/x-amz-json-1.1", **headers}
             if operation:
                 headers["x-amz-target"] = f"TrentService.{operation}"
+        elif self.service == "sts":
+            headers = {"content-type": "application/x-www-form-urlencoded", **headers}
+            data = data if body else f"Action={operation}&Version=2011-06-15".encode()
         else:
             target = f"/v1/{operation}"
         if payload is not None:
@@ -174,6 +179,7 @@ class Service:
     data: Path
     workers: int = 2
     extra_environment: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()  # a command that runs it
     process: subprocess.Popen[bytes] | None = None
     settings: dict[str, str] = field(default_factory=dict)
 
@@ -250,7 +256,7 @@ class Service:
     def _run(self, *arguments: str) -> None:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "keystead", *arguments],
+                [*self.prefix, sys.executable, "-m", "keystead", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
