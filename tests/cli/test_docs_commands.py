@@ -17,6 +17,7 @@ PAGES = (
     "docs/guides/external-key-store.md",
     "docs/guides/identities.md",
     "docs/guides/multi-region.md",
+    "docs/guides/policy-as-code.md",
     "docs/guides/sts.md",
 )
 BLOCK = re.compile(r"^<!-- tested -->\n```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -1,9 +1,12 @@
 """What documents declare, and everything that may be wrong with them."""
 
+import pathlib
+import re
 from typing import Any
 
 import pytest
 
+from keystead.plan import reading
 from keystead.plan.documents import Directory, Document, Path, Undeclarable
 from keystead.plan.reading import MOST_DOCUMENTS, read
 
@@ -404,3 +407,13 @@ def test_a_place_is_that_of_the_nearest_that_is_known() -> None:
     assert document.place("a", "b", 0) == "f:5"
     assert document.place("c") == "f:1"
     assert Document(file="f", value={}).place("c") == "f"
+
+
+def test_the_page_of_declarations_has_every_member_of_every_kind(checkout: pathlib.Path) -> None:
+    """And no other."""
+    page = (checkout / "docs" / "reference" / "declarations.md").read_text()
+    sections = {part.partition("\n")[0]: part for part in page.split("\n## ")[1:]}
+    told = {
+        kind: set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) for kind, text in sections.items()
+    }
+    assert told == {kind: set(members) for kind, members in reading._MEMBERS.items()}
