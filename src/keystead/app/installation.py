@@ -26,6 +26,7 @@ from typing_extensions import override
 from keystead import custody, store
 from keystead.app import auditkeys
 from keystead.app.auditkeys import SERVICE_ACCOUNT, VKEY_FILE, LogKeys
+from keystead.app.forgetting import secret_variables
 from keystead.app.ledger import Ledger, ledger
 from keystead.audit.disk import LocalDisk
 from keystead.audit.log import Event, Log, Notice
@@ -233,6 +234,7 @@ class Installation:
     _marker_key: bytes
     _proxies: ssl.SSLContext  # how XKS proxies are told from others
     peers: tuple[Peer, ...] = ()
+    secret_variables: tuple[str, ...] = ()  # of the environment; what is in them is not needed any more
 
     @override
     def __repr__(self) -> str:
@@ -292,6 +294,7 @@ class Installation:
                 )
                 for link in config.links
             ),
+            secret_variables=secret_variables(slots),
         )
 
     def log(self, slot: str, helper: Executor | None = None) -> Log:

@@ -22,6 +22,7 @@ from typing import Final, TextIO
 
 from keystead import __version__
 from keystead.app import witnessing
+from keystead.app.forgetting import forget
 from keystead.app.installation import CONTROL, Installation, Post
 from keystead.config import AUDIT, Address
 from keystead.core.errors import ConfigError, DataDamaged, KeysteadError, SealError
@@ -70,8 +71,12 @@ def run(installation: Installation, log: Log, ready: Callable[[int, int], None])
     certificates = None
     if config.tls is not None:
         certificates = Certificates(config.tls.certificate, config.tls.key, config.tls.client_ca)
-    # A core dump of a process that holds keys would hold them too.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # A core dump of a process that holds keys would hold them too. No file has room in one byte, and to Linux exactly
+    # that limit says that a program which collects dumps gets none either; 0 would let it have them (core(5)).
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    limit = 0 if most == 0 else 1
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
+    forget(installation.secret_variables)
     for warning in installation.warnings:
         log.warning(warning)
     if certificates is None and not _is_loopback(config.listen.host):
