@@ -42,6 +42,7 @@ def test_the_ports_are_the_ones_that_the_service_asks_for() -> None:
         "Journal",
         "KeyPair",
         "MacKey",
+        "Records",
         "Store",
         "Transaction",
         "Usage",

@@ -346,7 +346,7 @@ def test_the_control_plane_refuses_and_records_likewise(service: Any, refused: A
         assert (reply.status, reply.error) == (status, code)
         refused[reply.request] = {code}
     with service.control_wire() as wire:
-        assert wire.ask(sign("CreatePrincipal", {"name": "x" * 200_000})).status == 413
+        assert wire.ask(sign("CreatePrincipal", {"name": "x" * 1_100_000})).status == 413
 
 
 mutations = st.lists(

@@ -410,18 +410,22 @@ def test_the_head_of_every_answer(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "headers", "ours"),
+    ("method", "target", "headers", "ours"),
     [
-        ("POST", {"Content-Type": FORM}, True),
-        ("POST", {"Content-Type": "Application/X-WWW-form-urlencoded"}, True),
-        ("GET", {}, True),
-        ("POST", {"Content-Type": "application/x-amz-json-1.1"}, False),
-        ("POST", {}, False),
-        ("PUT", {}, False),
-        ("POST", {"Content-Type": FORM, "X-Amz-Target": "TrentService.Encrypt"}, False),
-        ("GET", {"X-Amz-Target": "TrentService.Encrypt"}, False),
+        ("POST", "/", {"Content-Type": FORM}, True),
+        ("POST", "/", {"Content-Type": "Application/X-WWW-form-urlencoded"}, True),
+        ("GET", "/?Action=GetCallerIdentity", {}, True),
+        ("GET", "/", {}, False),
+        ("GET", "/?X-Amz-Signature=x", {}, False),
+        ("POST", "/", {"Content-Type": "application/x-amz-json-1.1"}, False),
+        ("POST", "/", {}, False),
+        ("PUT", "/", {}, False),
+        ("POST", "/", {"Content-Type": FORM, "X-Amz-Target": "TrentService.Encrypt"}, False),
+        ("GET", "/?Action=X", {"X-Amz-Target": "TrentService.Encrypt"}, False),
     ],
 )
-def test_which_requests_are_in_this_protocol(method: str, headers: dict[str, str], *, ours: bool) -> None:
+def test_which_requests_are_in_this_protocol(
+    method: str, target: str, headers: dict[str, str], *, ours: bool
+) -> None:
     """Forms and queries, unless they name a target of AWS KMS's."""
-    assert speaks(Request(method, "/", headers, b"")) is ours
+    assert speaks(Request(method, target, headers, b"")) is ours

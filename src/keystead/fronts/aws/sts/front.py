@@ -31,7 +31,9 @@ def speaks(inquiry: Inquiry) -> bool:
     headers = inquiry.headers
     if b"x-amz-target" in headers:
         return False
-    return inquiry.method == b"GET" or headers.get(b"content-type", b"").lower().startswith(FORM)
+    if inquiry.method == b"GET":
+        return b"Action=" in inquiry.target
+    return headers.get(b"content-type", b"").lower().startswith(FORM)
 
 
 class Sts:
