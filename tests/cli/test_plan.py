@@ -114,6 +114,20 @@ def test_a_plan_tells_programs_everything(account: Account) -> None:
 
 
 @pytest.mark.e2e
+def test_a_plan_tells_what_is_probably_wrong_with_policies(account: Account) -> None:
+    """As `policy lint` does; to people and to programs, and whether or not there is anything to do."""
+    place = account.declare(f"kind: policy\nname: typo\npolicy: {allow('kms:Encript')}\n")
+    shown = account("plan", place)
+    assert shown.code == 2
+    assert "Worth another look:\n  policy/typo" in shown.out
+    assert "PL005" in shown.out
+    told = account.value("plan", place)["findings"]
+    assert ("policy/typo", "PL005", "#0") in [
+        (each["policy"], each["code"], each["statement"]) for each in told
+    ]
+
+
+@pytest.mark.e2e
 def test_nothing_is_applied_unless_somebody_says_so(account: Account) -> None:
     """Without an answer it stops; programs must say --yes; dangerous steps are counted."""
     account.apply(GROUPS.format("asked"))
@@ -245,6 +259,13 @@ def test_keys_are_ensured_from_a_template(account: Account) -> None:
 
 
 @pytest.mark.e2e
+def test_long_lists_are_shown_whole(account: Account) -> None:
+    """Page by page, until there is no more."""
+    account.apply("---\n".join(f"kind: template\nname: t{number}\n" for number in range(101)))
+    assert len(account.value("template", "list")) == 101
+
+
+@pytest.mark.e2e
 def test_an_apply_that_stops_says_how_far_it_came(account: Account) -> None:
     """And the next one goes on from there; meanwhile drift says that the last did not finish."""
     account(
@@ -270,6 +291,11 @@ def test_an_apply_that_stops_says_how_far_it_came(account: Account) -> None:
     assert "stopped" in account("revision", "list").out
     assert account.value("plan", place)["counts"] == {"create": 2, "change": 0, "delete": 0}
     assert account("apply", place, "--yes").code == 0
+    newest = account.value("revision", "list")[-1]["number"]
+    assert (
+        account("revert", "--yes").code == 0
+    )  # to the one before that, since the one between was not finished
+    assert account.value("revision", "list")[-1]["comment"] == f"revert to revision {newest - 2}"
     account("principal", "delete", "auditor", "--yes")
 
 

@@ -406,6 +406,68 @@ def test_a_key_that_was_made_and_not_named_is_found_again(api: Any) -> None:
     assert (named["created"], named["state"], len(all_keys(api))) == (1_000_010.0, "Disabled", 2)
 
 
+def test_of_two_keys_that_are_alike_each_has_its_own(api: Any) -> None:
+    """The one that was made and not named becomes one of them, and not both."""
+    state = declare([{"kind": "key", "name": name} for name in ("a", "b")])
+
+    def cut(operation: str, **arguments: Any) -> Raw:
+        if operation == "CreateAlias":
+            raise ConnectionError("cut")
+        answer: Raw = api(operation, **arguments)
+        return answer
+
+    with pytest.raises(Stopped):
+        carry(planned(api, state), cut, lambda _step, _request: None)
+    applied(api, state)
+    assert [key["aliases"] for key in sorted(api("ListKeyStates")["keys"], key=str)] != [
+        ["alias/a", "alias/b"]
+    ]
+    assert sorted(alias for key in api("ListKeyStates")["keys"] for alias in key["aliases"]) == [
+        "alias/a",
+        "alias/b",
+    ]
+    assert len(all_keys(api)) == 2
+
+
+def test_a_key_is_not_declared_under_two_names(api: Any) -> None:
+    """Or one plan would undo what the other has done."""
+    applied(api, declare([{"kind": "key", "name": "a"}]))
+    (key,) = api("ListKeyStates")["keys"]
+    api("CreateAlias", name="alias/b", key_id=key["key_id"])
+    (told,) = planned(api, declare([{"kind": "key", "name": name} for name in ("a", "b")])).refused
+    assert told.startswith(f"key/{REGION}/b: it is the same key as key/{REGION}/a, {key['key_id']}.")
+
+
+def test_each_part_of_a_key_is_changed_by_its_own_request(api: Any) -> None:
+    """Tags that differ and tags that go, state, description, rotation and policy; one of a template is ensured."""
+    template = {"kind": "template", "name": "t", "parameters": {"p": "*"}, "description": "<<p>>"}
+    of_template = {"kind": "key", "name": "k", "template": "t", "parameters": {"p": "x"}}
+    plain = {"kind": "key", "name": "l", "tags": {"a": "1", "b": "1"}, "enabled": False}
+    applied(api, declare([template, of_template, plain]))
+    other = policy(["kms:*"], Principal={"AWS": ROOT})
+    changed = {"tags": {"a": "2"}, "enabled": True, "description": "d", "rotation_days": 90, "policy": other}
+    found = planned(api, declare([template, {**of_template, "parameters": {"p": "y"}}, {**plain, **changed}]))
+    told = {step.thing.rpartition("/")[2]: [each.operation for each in step.requests] for step in found.steps}
+    assert told == {
+        "k": ["EnsureKey"],
+        "l": [
+            "EnableKey",
+            "UpdateKeyDescription",
+            "TagResource",
+            "UntagResource",
+            "EnableKeyRotation",
+            "PutKeyPolicy",
+        ],
+    }
+    carry(found, api, lambda _step, _request: None)
+    off = planned(api, declare([template, {**of_template, "enabled": False}, plain]))
+    told = {step.thing.rpartition("/")[2]: [each.operation for each in step.requests] for step in off.steps}
+    assert told["k"] == ["EnsureKey", "DisableKey"]
+    assert told["l"][-3:] == ["DisableKeyRotation", "DisableKey", "PutKeyPolicy"]
+    carry(off, api, lambda _step, _request: None)
+    assert planned(api, off.declared).steps == ()
+
+
 def test_rotation_is_switched_on_and_off(api: Any) -> None:
     """As the key is declared from one time to the next."""
     for days in (100, 200, None):

@@ -56,9 +56,9 @@ def _documents(text: str, name: str, *, several: bool) -> Iterator[Document]:
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         # So many empty lines before it that whatever is said of it has the line of the file.
         part = "\n" * text.count("\n", 0, start) + _BETWEEN.sub("", text[start:end], 1)
-        value = load(part, name)
+        value, lines = load(part, name), _lines(part)
         if value is not None:
-            yield Document(file=name, value=value, lines=_lines(part))
+            yield Document(file=name, value=value, lines=lines)
 
 
 def _lines(text: str) -> dict[Place, int]:

@@ -21,6 +21,7 @@ from keystead.plan.carry import Stopped, carry
 from keystead.plan.compare import Plan, Request, Step, Verb, compare
 from keystead.plan.drift import Drift
 from keystead.plan.drift import drift as find_drift
+from keystead.plan.linting import findings
 from keystead.plan.present import Present, Record, look, record, things_of
 from keystead.plan.reading import read
 from keystead.plan.things import KEY, State, kind_of, place_of
@@ -50,7 +51,10 @@ _dir = click.argument("path", metavar="DIR", type=click.Path(path_type=Path))
 @_url
 @_json
 def plan(path: Path, control_url: str | None, as_json: bool) -> int:  # noqa: FBT001 - click hands options over by name
-    """Say what it takes to make the account what DIR declares. Changes nothing."""
+    """Say what it takes to make the account what DIR declares. Changes nothing.
+
+    It also says what is probably wrong with the policies that are declared, as `keystead policy lint` does.
+    """
     made = _plan(Control(control_url), path)
     if as_json:
         click.echo(json.dumps(_plan_json(made), indent=2))
@@ -332,6 +336,7 @@ def _show(made: Plan) -> None:
         for danger in step.dangers:
             console.print(Text(f"    ! {danger}", style="bold magenta"))
         _show_diff(console, step.diff)
+    _show_lines(console, "Worth another look:", (each.line for each in findings(made.declared)), "yellow")
     _show_lines(console, "Cannot be done:", made.refused, "bold red")
     _show_lines(console, "By hand:", made.by_hand, "yellow")
     if made.left_out:
@@ -387,6 +392,17 @@ def _plan_json(made: Plan) -> dict[str, Any]:
                 "requests": [request.operation for request in step.requests],
             }
             for step in made.steps
+        ],
+        "findings": [
+            {
+                "policy": each.policy,
+                "statement": each.statement,
+                "severity": each.severity,
+                "code": each.code,
+                "text": each.text,
+                "cure": each.cure,
+            }
+            for each in findings(made.declared)
         ],
         "refused": made.refused,
         "by_hand": made.by_hand,

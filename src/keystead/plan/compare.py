@@ -178,6 +178,15 @@ class _Comparison:
         if key_id is None:
             return _step(Verb.CREATE, name, None, after, tuple(_new_key(name, after)))
         raw = self._present.keys[region, key_id]
+        twin = next(
+            (each for each, is_id in self.keys.items() if (place_of(each)[0], is_id) == (region, key_id)), ""
+        )
+        if twin:
+            self.refused.append(
+                f"{name}: it is the same key as {twin}, {key_id}. Point one of the aliases elsewhere, or declare one "
+                "name only"
+            )
+            return None
         self.keys[name] = key_id
         before = of_key(raw)
         (before,) = localised({name: before}, self._present.account).values()
@@ -202,7 +211,8 @@ class _Comparison:
         wanted = {**shown(after), "rotation_days": None, "enabled": True}
         for (of_region, key_id), raw in self._present.keys.items():
             made_then = of_region == region and not raw["aliases"] and raw["created"] >= self._record.begun
-            if made_then and localised({name: of_key(raw)}, self._present.account)[name] == wanted:
+            free = made_then and key_id not in self.keys.values()
+            if free and localised({name: of_key(raw)}, self._present.account)[name] == wanted:
                 return key_id
         return None
 
