@@ -163,6 +163,7 @@ def test_a_witness_forgets_nothing_when_it_is_killed(pair: Pair) -> None:
         assert "cannot be reached" in pair.told()["trouble"]
         pair.witness.serve(more=f"[witness]\nlogs = {json.dumps([pair.key])}")
     now = pair.seen()
+    pair.work(1)
     pair.log.until(lambda: pair.seen() > now)
     assert pair.verify("--ask", pair.witness.control_url).code == 0
 
