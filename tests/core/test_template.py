@@ -108,6 +108,14 @@ def test_an_alias_that_cannot_be_is_refused() -> None:
         template({}).shape("aws/s3", {})
 
 
+def test_places_that_never_end_are_text() -> None:
+    """A description of beginnings, as long as it may be, is read once and not once for each of them."""
+    beginnings = "<" * 8192
+    assert template({"description": beginnings, "policy": None}).shape("x", {}).description == beginnings
+    found = template({"tags": {"a": "<" * 60_000}})
+    assert found.shape("x", {}).tags == (("a", "<" * 60_000),)
+
+
 @pytest.mark.parametrize(
     ("raw", "told"),
     [
@@ -134,6 +142,7 @@ def test_an_alias_that_cannot_be_is_refused() -> None:
         ({"parameters": {"team": [""]}}, "The template's parameter team must have a pattern"),
         ({"parameters": {f"p{n}": "*" for n in range(21)}}, "The template's parameters must be at most 20."),
         ({"description": "<<team>>"}, "The template's parameters have nothing for the place <<team>>."),
+        ({"description": "<<<name>>"}, "The template's parameters have nothing for the place <<<name>>."),
         ({"policy": {"Id": ["<<x>>"]}}, "The template's parameters have nothing for the place <<x>>."),
         ({"policy": {}}, "No key can be made, for example of the name 'example': The policy must have"),
         (

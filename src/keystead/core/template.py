@@ -43,7 +43,8 @@ MEMBERS: Final = (
 
 _TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 _PARAMETER: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_PLACE: Final = re.compile(r"<<(.*?)>>")
+# The search for an end stops at the next beginning, so that a text of beginnings is not read once for each of them.
+_PLACE: Final = re.compile(r"<<((?:(?!<<|>>).)*)>>")
 _KEY_NAME: Final = re.compile(r"[A-Za-z0-9/_-]{1,200}")
 _VALUE: Final = re.compile(r"[A-Za-z0-9_+=,.@:/ -]{1,128}")
 _ALIAS: Final = re.compile(r"[A-Za-z0-9/_-]{1,250}")

@@ -5,6 +5,7 @@ import pytest
 
 from keystead.core.errors import MalformedPolicy
 from keystead.core.policy import Question, decide, folded, parse_identity_policy
+from keystead.core.policy.wildcards import template
 
 HERE = "111122223333"
 ALICE = f"arn:aws:iam::{HERE}:user/alice"
@@ -279,6 +280,21 @@ def test_the_older_version_of_the_language_has_no_variables(version: str | None)
     assert holds("StringEquals", "${aws:username}", "${aws:username}", version=version, **NAMED)
     assert not holds("StringEquals", "${aws:username}", "alice", version=version, **NAMED)
     assert holds("StringLike", "${*}", "${anything}", version=version, **NAMED)
+
+
+def test_a_variable_that_never_ends_is_refused_at_once() -> None:
+    """Whatever stands in it, and be it as long as a policy may be: an expression that goes back would take for ever."""
+    for filling in (" ", " ,", "a", "a, ' ", "${", " ${a "):
+        text = "${" + filling * (30_000 // len(filling))
+        with pytest.raises(ValueError, match="^"):
+            template(text, variables=True)
+
+
+@pytest.mark.parametrize("text", ["${}", "${ }", "${,'a'}"])
+def test_a_variable_has_a_name(text: str) -> None:
+    """Blanks are none."""
+    with pytest.raises(ValueError, match="^"):
+        template(text, variables=True)
 
 
 def test_a_template_that_becomes_many_texts_keeps_few_of_them() -> None:

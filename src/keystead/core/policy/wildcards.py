@@ -90,7 +90,9 @@ class Template(NamedTuple):
         return [Template(tuple(part)) for part in parts]
 
 
-_VARIABLE: Final = re.compile(r"\$\{(?:([*?$])|\s*([^,'{}]+?)\s*(?:,\s*'([^']*)'\s*)?)\}")
+# Blanks around the name are taken off afterwards: an expression that did it as well would try every way to share out a
+# long row of them.
+_VARIABLE: Final = re.compile(r"\$\{(?:([*?$])|([^,'{}]+)(?:,\s*'([^']*)'\s*)?)\}")
 
 
 def template(text: str, *, variables: bool) -> Template:
@@ -104,7 +106,10 @@ def template(text: str, *, variables: bool) -> Template:
         if found is None:
             raise ValueError(text)
         pieces.append(Live(text[at:start]))
-        sign, name, default = found.groups()
+        sign, written, default = found.groups()
+        name = (written or "").strip()
+        if not sign and not name:
+            raise ValueError(text)
         pieces.append(Literal(sign) if sign else Variable(name.lower(), default, name))
         at = found.end()
     pieces.append(Live(text[at:]))
