@@ -263,7 +263,8 @@ class WorkingSet:
         self._custodian = custodian
         self._keys = Bounded(keys)
         self._aliases = Bounded(keys)
-        self._credentials = Bounded(keys)
+        self._credentials = Bounded(keys)  # those that the store has
+        self._sessions = Bounded(keys)
         self._materials_limit = materials
         self._materials_held = 0  # at most this many older versions are held
         self._pulse = store.pulse()
@@ -308,10 +309,22 @@ class WorkingSet:
         return held.key_id if type(held) is HeldAlias else None
 
     def credential(self, access_key_id: str) -> HeldCredential | None:
-        """The credential behind an access key id, or None when there is no enabled one."""
+        """The long-term credential behind an access key id, or None when there is no enabled one."""
         held = self._credentials.get(access_key_id)
         if held is None:
             raise NotLoaded(Wanted("access-key", access_key_id))
+        held.used = True
+        return held if type(held) is HeldCredential else None
+
+    def session(self, access_key_id: str) -> HeldCredential | None:
+        """The credentials of a session, or None when it counts no more.
+
+        They are kept apart: anybody may have the store asked for an access key, and that it has none of that name says
+        nothing about a session.
+        """
+        held = self._sessions.get(access_key_id)
+        if held is None:
+            raise NotLoaded(Wanted("session", access_key_id))
         held.used = True
         return held if type(held) is HeldCredential else None
 
@@ -351,6 +364,8 @@ class WorkingSet:
             self._admit_part(wanted, loaded.found)
         elif wanted.kind == "alias":
             self._aliases.keep(f"arn:aws:kms:{wanted.region}:{wanted.account}:{wanted.ref}", loaded.found)
+        elif wanted.kind == "session":
+            self._sessions.keep(wanted.ref, loaded.found)
         else:
             self._credentials.keep(wanted.ref, loaded.found)
 
@@ -371,6 +386,7 @@ class WorkingSet:
             self._recent.clear()
             self._recent_from = newest
         else:
+            self._forget_who({change.ref for change in changes if change.kind in ("principal", "declaration")})
             for change in changes:
                 self._forget(change.kind, change.ref)
                 if len(self._recent) == CHANGES_AT_ONCE:
@@ -485,13 +501,16 @@ class WorkingSet:
             self._aliases.pop(ref, None)
         elif kind == "access-key":
             self._credentials.pop(ref, None)
-        elif kind in ("principal", "declaration"):
-            gone = [name for name, held in self._credentials.items() if ref in _rests_on(held)]
-            for access_key_id in gone:
-                del self._credentials[access_key_id]
+
+    def _forget_who(self, refs: set[str]) -> None:
+        """Forget all credentials that rest on any of these; all are looked at once, however many changes there are."""
+        for credentials in (self._credentials, self._sessions) if refs else ():
+            gone = [name for name, held in credentials.items() if not refs.isdisjoint(_rests_on(held))]
+            for name in gone:
+                del credentials[name]
 
     def _forget_everything(self) -> None:
-        for held in (self._keys, self._aliases, self._credentials):
+        for held in (self._keys, self._aliases, self._credentials, self._sessions):
             held.clear()
 
 

@@ -92,6 +92,14 @@ def test_a_session_is_not_found_without_its_token(ring: Ring) -> None:
         assert ring.find(ring.session.access_key, token) is None
 
 
+def test_nobody_keeps_a_session_out_by_asking_for_it_without_its_token(ring: Ring) -> None:
+    """That the store has no access key of that name is remembered, and is nothing to the session."""
+    assert ring.find(ring.session.access_key, None) is None
+    assert ring.find(ring.session.access_key, ring.token) is not None
+    assert ring.find(ring.session.access_key, None) is None
+    assert ring.find(ring.session.access_key, ring.token) is not None
+
+
 def test_a_session_that_is_over_is_expired(ring: Ring) -> None:
     """Whether it is seen for the first time or has been in use."""
     told = "The security token included in the request is expired"

@@ -32,11 +32,11 @@ class Credentials:
         if token is not None:
             return self._session(access_key_id, token)
         held = self._working.credential(access_key_id)
-        return None if held is None or held.token is not None else _proof(held)
+        return None if held is None else _proof(held)
 
     def _session(self, access_key_id: str, token: bytes) -> Credential | None:
         try:
-            held = self._working.credential(access_key_id)
+            held = self._working.session(access_key_id)
         except NotLoaded:
             opened = self._tokens.read(token)
             if opened is None or opened[0].access_key != access_key_id:
