@@ -292,6 +292,9 @@ async def _run(
     space: Space,
 ) -> int:
     loop = asyncio.get_running_loop()
+    # uvicorn sends head and body one after the other, and the second would wait 40 ms for the client's word that it has
+    # the first. Connections have what their listener has.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     thread = ThreadPoolExecutor(1, thread_name_prefix="office")
     office = await loop.run_in_executor(thread, make_office)
     outlook = Outlook(office, slots, slot, Signs(slots, now=office.now), space)
