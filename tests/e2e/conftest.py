@@ -233,6 +233,7 @@ class Service:
         jobs_seconds: int = 60,
         more: str = "",
         regions: Collection[str] = (),
+        log: str = "text",
     ) -> None:
         """Start as an operator would, with a configuration file that ``more`` ends, on a new installation."""
         self.found(scheme=scheme)
@@ -240,6 +241,7 @@ class Service:
         file.write_text(
             f"""
             data = "{self.data}"
+            log = "{log}"
             [listen]
             address = "127.0.0.1:{self.port}"
             workers = {self.workers}

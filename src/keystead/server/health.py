@@ -54,10 +54,11 @@ class Health:
         """Say how it stands, where everybody can read it."""
         said = self._stand()
         self._slots.declare(self._slot, *said)
-        if said != self._said:
-            self._said = said
-            if self._tell is not None:
-                self._tell(*said, self._gate.trouble)
+        before, self._said = self._said, said
+        # That all is well at the start is no news.
+        is_news = said != before and (before[0], said[0]) != (State.UNKNOWN, State.GREEN)
+        if is_news and self._tell is not None:
+            self._tell(*said, self._gate.trouble)
 
     def _stand(self) -> tuple[State, Reason]:
         if not self._gate.healthy:
