@@ -199,6 +199,18 @@ def test_who_has_a_boundary_makes_and_changes_only_who_has_it_too(
     assert bounded.refusal(command, "lead").startswith(told)
 
 
+def test_who_has_a_boundary_enables_no_access_key_of_somebody_without_it(bounded: ServiceBench) -> None:
+    """It may know the secret of one that was disabled for just that reason; its own and its equals' it may change."""
+    told = f"AccessDenied: You have the permission boundary {policy_arn(ACCOUNT, 'limit')}"
+    made = bounded.do(i.CreateAccessKey("free")).access_key.id
+    bounded.do(i.SetAccessKeyStatus(made, enabled=False))
+    for command in (i.SetAccessKeyStatus(made, enabled=True), i.DeleteAccessKey(made)):
+        assert bounded.refusal(command, "lead").startswith(told)
+    theirs = bounded.do(i.CreateAccessKey("theirs"), "lead").access_key.id
+    bounded.do(i.SetAccessKeyStatus(theirs, enabled=False), "lead")
+    bounded.do(i.DeleteAccessKey(theirs), "lead")
+
+
 def test_under_the_same_boundary_everything_goes(bounded: ServiceBench) -> None:
     """What it makes is bounded as it is itself."""
     bounded.do(i.CreatePrincipal("mine", EVERYTHING, boundary="limit"), "lead")

@@ -111,8 +111,9 @@ def _access_key(desk: Desk, action: str, access_key_id: str) -> AccessKey:
     arn = owner.arn if known and owner is not None else user_arn(desk.account, "?")
     desk.entry.subject = f"{arn} {access_key_id}"
     desk.allow(action, arn)
-    if access_key is None or not known:
+    if access_key is None or owner is None or not known:
         raise NotFound(f"There is no access key {access_key_id}.")
+    check_boundary(desk, owner)
     return access_key
 
 
