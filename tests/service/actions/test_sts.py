@@ -554,7 +554,7 @@ def test_a_session_that_is_being_opened_while_its_role_is_revoked_is_revoked_too
         role = view.principal(DEPLOY)
     assert role is not None
     assert role.enabled
-    assert not lives(role, session, session.issued)
+    assert not lives(role, session, session.issued, session.epoch + 1)
     assert bench.gate.settle([answer]) == [answer]  # nor does the answer leave
 
 
@@ -703,6 +703,24 @@ def test_a_one_time_password_of_a_refused_request_is_not_used_up(bench: Bench) -
     bench.do(c.GetSessionTokenWithMfa(None, SERIAL, code), "bob")
 
 
+def test_a_dry_run_gives_no_credentials_out(bench: Bench) -> None:
+    """By whatever way one would come to a session; it is on record as one, and the one-time password stays good."""
+    bench.enable_mfa()
+    bench.role()
+    code = bench.code()
+    for command in (
+        c.AssumeRole(DEPLOY, "ci-7"),
+        c.AssumeRoleWithMfa(DEPLOY, "ci-7", serial=SERIAL, code=code),
+        c.GetSessionToken(),
+        c.GetSessionTokenWithMfa(None, SERIAL, code),
+    ):
+        caller = bench.caller("bob")
+        caller.dry_run = True
+        assert bench.refusal(command, caller).startswith("DryRun")
+        assert bench.records[-1].dry_run
+    bench.do(c.GetSessionTokenWithMfa(None, SERIAL, code), "bob")
+
+
 # --- identity providers ----------------------------------------------------------------------------------
 
 
@@ -781,6 +799,14 @@ def test_a_token_opens_a_session(bench: Bench, federation: Federation) -> None:
     assert (record.subject, record.auth) == (f"{opened.arn} app", "anonymous")
     assert (record.decision, record.outcome) == ("Allow", "Success")
     bench.do(kms.CreateKey(), bench.as_(opened))
+
+
+def test_a_dry_run_with_a_token_gives_no_credentials_out(bench: Bench, federation: Federation) -> None:
+    """The token is checked as ever."""
+    caller = federation.caller()
+    caller.dry_run = True
+    command = c.AssumeRoleWithWebIdentity(DEPLOY, "ci-7", federation.issuer.token())
+    assert bench.refusal(command, caller).startswith("DryRun")
 
 
 def test_a_session_by_token_may_be_limited(bench: Bench, federation: Federation) -> None:

@@ -22,7 +22,7 @@ import msgspec
 from typing_extensions import override
 
 from keystead.core.declaration import Kind, declaration_ref
-from keystead.core.errors import AccessDenied, InvalidIdentityToken, InvalidRequest, MalformedPolicy
+from keystead.core.errors import AccessDenied, DryRun, InvalidIdentityToken, InvalidRequest, MalformedPolicy
 from keystead.core.policy import (
     Document,
     Ruling,
@@ -49,6 +49,7 @@ from keystead.core.principal import (
 )
 from keystead.crypto.totp import step_of
 from keystead.service.action import Action, Mode
+from keystead.service.actions.crypt import WOULD_SUCCEED
 from keystead.service.caller import Identity
 from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
@@ -484,6 +485,8 @@ def _end(desk: Desk, seconds: int) -> float:
 
 
 def _credentials(desk: Desk, session: Session) -> Credentials:
+    if desk.entry.dry_run:  # to open a session changes nothing, but a dry run that gives credentials out is none
+        raise DryRun(WOULD_SUCCEED)
     secret = b64encode(desk.random(30)).decode()
     token = desk.session_tokens().make(session, secret.encode(), desk.random)
     return Credentials(session.access_key, secret, token, session.expires)

@@ -46,6 +46,7 @@ def told(error: BaseException) -> tuple[int, dict[str, Any]]:
         (MalformedQueryError, 400, "MalformedQueryString"),
         (core.TooLarge, 413, "RequestEntityTooLarge"),
         (core.Throttled, 400, "Throttling"),
+        (core.DryRun, 400, "DryRunOperation"),
     ],
 )
 def test_what_a_client_can_mend_is_the_sender_s(

@@ -54,6 +54,8 @@ ROWS: Final[Mapping[type[core.KeysteadError], Row]] = {
     # How much.
     core.TooLarge: Row("RequestEntityTooLarge", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     core.Throttled: Row("Throttling"),
+    # What was asked not to be done.
+    core.DryRun: Row("DryRunOperation"),
     # What is out of order here: nothing happened, and the same request may be sent again.
     core.CustodyUnavailable: _UNAVAILABLE,
     core.StoreUnavailable: _UNAVAILABLE,
