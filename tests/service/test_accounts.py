@@ -1,7 +1,8 @@
-"""What may cross accounts."""
+"""What may cross accounts, and how a process learns of a new one."""
 
 from keystead.core.policy.actions import ACTIONS, USES
-from keystead.service.accounts import CROSS_ACCOUNT
+from keystead.service.accounts import CROSS_ACCOUNT, open_account
+from keystead.testing.installation import Installation
 
 
 def test_what_crosses_accounts_is_use_and_a_few_more() -> None:
@@ -17,3 +18,13 @@ def test_what_crosses_accounts_is_use_and_a_few_more() -> None:
         "kms:RevokeGrant",
     } == CROSS_ACCOUNT - USES
     assert set(ACTIONS) >= CROSS_ACCOUNT
+
+
+def test_nobody_without_an_account_has_all_accounts_looked_through() -> None:
+    """Anybody can send a token; the keys of all accounts are not read for it. Here even a mistaken one is not taken."""
+    house = Installation()
+    with house.store.transact("mistake") as tx:
+        tx.put_account_key("", house.custodian.enroll(""))
+    with house.store.view() as view:
+        open_account(house.custodian, view, "")
+    assert not house.custodian.knows("")

@@ -93,6 +93,18 @@ def test_the_policy_of_the_moment_decides(bench: ServiceBench) -> None:
     assert bench.refusal(c.DisableKey(key), caller).startswith("AccessDenied")
 
 
+def test_an_answer_rests_on_what_the_caller_has_become(bench: ServiceBench) -> None:
+    """On the group that it joined since this process looked, too: what the group is denied then keeps the answer back."""
+    caller = alice(bench)
+    bench.do(i.CreatePrincipal("operators", kind="group"))
+    bench.do(i.UpdatePrincipal("alice", groups=("operators",)))
+    answer = bench.gate.perform(caller, c.ListKeys())
+    assert answer.error is None
+    deny = '{"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}}'
+    ServiceBench(bench.house, "w1").do(i.PutPrincipalPolicy("operators", deny, "group"))
+    assert bench.gate.settle([answer]) == [answer]
+
+
 def test_a_stranger_cannot_tell_forbidden_from_unknown(bench: ServiceBench) -> None:
     """To another account a key or alias that exists and one that does not give the same answer."""
     key = bench.key()

@@ -207,7 +207,12 @@ def test_a_users_own_session_is_the_user(shelf: Shelf) -> None:
 )
 def test_when_a_session_lives(fields: dict[str, Any], now: float, *, alive: bool) -> None:
     """Until it is over, or its role is disabled, or the role's sessions of that epoch are revoked."""
-    assert lives(replace(ROLE, **fields), SESSION, now) is alive
+    assert lives(replace(ROLE, **fields), SESSION, now, 7) is alive
+
+
+def test_a_session_of_a_future_that_never_was_is_over() -> None:
+    """The store was set back to a backup: that it was revoked since would not be seen in it."""
+    assert not lives(ROLE, SESSION, 15.0, 6)
 
 
 def test_unique_ids() -> None:

@@ -38,9 +38,10 @@ CROSS_ACCOUNT: Final = frozenset(
 def open_account(custodian: Custodian, view: View, account: str) -> None:
     """Have the custodian know an account, which may be younger than this process.
 
-    One that has no key-encryption key is left unknown: the custodian says so when it is asked for something.
+    One that has no key-encryption key is left unknown: the custodian says so when it is asked for something. Whoever
+    is in no account yet, because only a token tells of them, has the store look for none.
     """
-    if not custodian.knows(account):
+    if account and not custodian.knows(account):
         wrapped = view.account_keys().get(account)
         if wrapped is not None:
             custodian.admit(account, wrapped)

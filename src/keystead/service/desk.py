@@ -122,6 +122,8 @@ class Desk:
         self._command = command
         self._marker_key = marker_key
         self.identity = self._current_identity()
+        if self.identity is not caller.identity:  # it may rest on more than it did: a group, a policy
+            self.refs += self.identity.refs
         open_account(custodian, tx, self.account)
 
     @property
@@ -347,7 +349,8 @@ class Desk:
         principal = self.tx.principal(identity.principal)
         proven = True
         if session is not None:
-            proven = principal is not None and lives(principal, session, self.now)
+            newest = self.tx.newest_change()
+            proven = principal is not None and lives(principal, session, self.now, newest)
         elif caller.access_key:  # the jobs have none
             access_key = self.tx.access_key(caller.access_key)
             proven = access_key is not None and access_key.enabled and access_key.principal == identity.arn

@@ -68,13 +68,16 @@ def identify(view: View, principal: Principal, session: Session | None = None) -
     )
 
 
-def lives(principal: Principal, session: Session, now: float) -> bool:
-    """Whether a session is neither over nor revoked.
+def lives(principal: Principal, session: Session, now: float, newest: int) -> bool:
+    """Whether a session is neither over nor revoked; ``newest`` is the number of the newest change.
 
     That it was opened before it was revoked is told by the numbers of changes, which are in the store's own order: by
-    the clock, one that was being opened meanwhile would come after.
+    the clock, one that was being opened meanwhile would come after. One with a number that is still to come was opened
+    before the store was set back to a backup: whether it has been revoked in this history cannot be told.
     """
-    return principal.enabled and principal.sessions_from <= session.epoch and now < session.expires
+    return (
+        principal.enabled and principal.sessions_from <= session.epoch <= newest and now < session.expires
+    )
 
 
 def unique_id(principal: Principal) -> str:

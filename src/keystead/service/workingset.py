@@ -31,7 +31,7 @@ from keystead.crypto.publickey import PublicKey
 from keystead.crypto.secret import Secret
 from keystead.service.accounts import open_account
 from keystead.service.caller import Identity
-from keystead.service.identities import identify
+from keystead.service.identities import identify, lives
 
 CHANGES_AT_ONCE: Final = 10_000  # more than that, and starting afresh is cheaper
 VERSIONS_OF_ONE_KEY: Final = 10_240  # older versions held for one key
@@ -462,8 +462,8 @@ class WorkingSet:
     def _load_session(self, view: View, presented: Presented) -> Held:
         session = presented.session
         principal = view.principal(session.principal)
-        if principal is None or not principal.enabled or session.epoch < principal.sessions_from:
-            return Absent(session.principal)
+        if principal is None or not lives(principal, session, session.issued, view.newest_change()):
+            return Absent(session.principal)  # whether it is over is looked at each time that it is used
         identity = identify(view, principal, session)
         return HeldCredential(session.access_key, presented.secret, identity, presented.token)
 
