@@ -265,6 +265,7 @@ class Visit:
             alias=reference.name if reference.is_alias else "",
             context=context,
             tags=lambda: held.tags,
+            aliases=lambda: held.aliases,
         )
         return question
 

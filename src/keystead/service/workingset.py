@@ -35,7 +35,7 @@ from keystead.service.identities import identify, lives
 
 CHANGES_AT_ONCE: Final = 10_000  # more than that, and starting afresh is cheaper
 VERSIONS_OF_ONE_KEY: Final = 10_240  # older versions held for one key
-TAGS_OF_ONE_KEY: Final = 10_000  # more than the quotas let anybody make
+NAMES_OF_ONE_KEY: Final = 10_000  # tags or aliases: more than the quotas let anybody make
 GRANTEES_OF_ONE_KEY: Final = 1_024  # principals whose grants on one key are held
 GRANTS_OF_ONE_GRANTEE: Final = 10_000  # that count, of one principal on one key
 _NEVER: Final = 2**63  # microseconds
@@ -111,6 +111,7 @@ class HeldKey(Held):
 
     __slots__ = (
         "algorithms",
+        "aliases",
         "arn",
         "cipher",
         "expires",
@@ -164,7 +165,8 @@ class HeldKey(Held):
         self.older = Bounded(VERSIONS_OF_ONE_KEY)  # version number -> Material
         self.grants = Bounded(GRANTEES_OF_ONE_KEY)  # principal -> HeldGrants
         self.rulings: dict[tuple[Identity, str], Ruling] = {}
-        self.tags: list[tuple[str, str]] = []  # for the conditions of policies
+        self.tags: list[tuple[str, str]] = []  # for the conditions of policies, as are the aliases
+        self.aliases: list[str] = []
 
     def refusal(self) -> KeysteadError:
         """The error for using a key that cannot be used."""
@@ -386,7 +388,9 @@ class WorkingSet:
             self._recent.clear()
             self._recent_from = newest
         else:
-            self._forget_who({change.ref for change in changes if change.kind in ("principal", "declaration")})
+            self._forget_who(
+                {change.ref for change in changes if change.kind in ("principal", "declaration")}
+            )
             for change in changes:
                 self._forget(change.kind, change.ref)
                 if len(self._recent) == CHANGES_AT_ONCE:
@@ -411,14 +415,14 @@ class WorkingSet:
         if isinstance(current, Material):
             outside = self._load_key_store(view, key) if key.key_store else None
             held = HeldKey(key, policy, current, outside)
-            held.tags = view.tags(region, key_id, "", TAGS_OF_ONE_KEY)
+            _name(view, held)
             return held
         if (key.state, Event.USE) in TRANSITIONS:
             raise DataDamaged(
                 f"Key {key.id} has no version {key.current_version}: restore the data from a backup."
             )
         held = HeldKey(key, policy, None)
-        held.tags = view.tags(region, key_id, "", TAGS_OF_ONE_KEY)
+        _name(view, held)
         return held
 
     def _load_key_store(self, view: View, key: Key) -> HeldKeyStore:
@@ -512,6 +516,14 @@ class WorkingSet:
     def _forget_everything(self) -> None:
         for held in (self._keys, self._aliases, self._credentials, self._sessions):
             held.clear()
+
+
+def _name(view: View, held: HeldKey) -> None:
+    """Give a key what it is called by others. A change of that is one of the key in the change feed."""
+    key = held.key
+    held.tags = view.tags(key.region, key.id, "", NAMES_OF_ONE_KEY)
+    aliases = view.aliases(key.account, key.region, key.id, "", NAMES_OF_ONE_KEY)
+    held.aliases = [alias.name for alias in aliases]
 
 
 def _refs(loaded: Loaded) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Aliases: names that lead to keys, and who may point them where."""
 
+import json
+
 import pytest
 
 from keystead.core.names import KeyReference
@@ -196,3 +198,31 @@ def test_who_may_not_list_aliases(bench: ServiceBench) -> None:
     """Is told so."""
     bench.house.user("mallory")
     assert "perform: kms:ListAliases on resource: * because" in bench.refusal(c.ListAliases(), "mallory")
+
+
+def test_policies_may_ask_for_the_aliases_of_a_key_that_is_used(bench: ServiceBench) -> None:
+    """A Deny by an alias holds for its key from the moment that it has it, and no longer, in every process."""
+    asks = {"ForAnyValue:StringLike": {"kms:ResourceAliases": "alias/secret*"}}
+    deny = {"Effect": "Deny", "Action": "kms:Encrypt", "Resource": "*", "Condition": asks}
+    allow = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
+    bench.house.user("alice", json.dumps({"Version": "2012-10-17", "Statement": [allow, deny]}))
+    other = ServiceBench(bench.house, "w1")
+    first, second = bench.key(), bench.key()
+
+    def held() -> list[bool]:
+        """Which of the two keys alice may use."""
+        answers = [other.answer(c.Encrypt(key, b"x"), "alice") for key in (first, second)]
+        return [answer.error is None for answer in answers]
+
+    bench.do(c.CreateAlias("alias/open", first))
+    assert held() == [True, True]
+    bench.do(c.CreateAlias("alias/secret-1", first))
+    assert held() == [False, True]
+    bench.do(c.UpdateAlias("alias/secret-1", second))
+    assert held() == [True, False]
+    bench.do(c.DeleteAlias("alias/secret-1"))
+    assert held() == [True, True]
+    bench.do(c.CreateAlias("alias/secret-2", first))
+    late = other.handle(other.caller("alice"), c.Encrypt(second, b"x"))
+    bench.do(c.UpdateAlias("alias/secret-2", second))
+    assert other.gate.settle([late]) == [late]  # what was decided before does not leave after

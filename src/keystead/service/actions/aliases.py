@@ -16,7 +16,7 @@ from keystead.core.errors import (
     NotFound,
     Reserved,
 )
-from keystead.core.key import Alias, Event
+from keystead.core.key import Alias, Event, Key
 from keystead.core.names import KeyReference
 from keystead.service.commands import kms as c
 from keystead.service.desk import Desk
@@ -45,6 +45,7 @@ def create_alias(command: c.CreateAlias, desk: Desk) -> Done:
             updated=desk.now,
         )
     )
+    _renamed(desk, key)
     return Done()
 
 
@@ -54,11 +55,13 @@ def update_alias(command: c.UpdateAlias, desk: Desk) -> Done:
     desk.entry.subject = desk.alias_arn(name)
     desk.allow("kms:UpdateAlias", desk.alias_arn(name))
     alias = _existing(desk, name)
-    desk.key(KeyReference(alias.key_id), Event.READ, "kms:UpdateAlias")
+    old = desk.key(KeyReference(alias.key_id), Event.READ, "kms:UpdateAlias")
     key = desk.key(_target(command.key, desk), Event.CONFIGURE, "kms:UpdateAlias")
     if key.id != alias.key_id:
         _room(desk, key.id)
     desk.tx.put_alias(replace(alias, key_id=key.id, updated=desk.now))
+    _renamed(desk, old)
+    _renamed(desk, key)
     return Done()
 
 
@@ -68,8 +71,9 @@ def delete_alias(command: c.DeleteAlias, desk: Desk) -> Done:
     desk.entry.subject = desk.alias_arn(name)
     desk.allow("kms:DeleteAlias", desk.alias_arn(name))
     alias = _existing(desk, name)
-    desk.key(KeyReference(alias.key_id), Event.READ, "kms:DeleteAlias")
+    key = desk.key(KeyReference(alias.key_id), Event.READ, "kms:DeleteAlias")
     desk.tx.delete_alias(alias.account, alias.region, alias.name)
+    _renamed(desk, key)
     return Done()
 
 
@@ -87,6 +91,11 @@ def list_aliases(command: c.ListAliases, desk: Desk) -> AliasPage:
         lambda alias: alias.name,
     )
     return AliasPage(aliases, marker)
+
+
+def _renamed(desk: Desk, key: Key) -> None:
+    """Have the change feed tell of the key as well: policies may ask what it is called (``kms:ResourceAliases``)."""
+    desk.tx.put_key(key)
 
 
 def _checked(name: str) -> str:
