@@ -94,7 +94,7 @@ def test_the_policy_of_the_moment_decides(bench: ServiceBench) -> None:
 
 
 def test_an_answer_rests_on_what_the_caller_has_become(bench: ServiceBench) -> None:
-    """On the group that it joined since this process looked, too: what the group is denied then keeps the answer back."""
+    """On the group that it joined since this process looked, too: what is denied to that keeps the answer back."""
     caller = alice(bench)
     bench.do(i.CreatePrincipal("operators", kind="group"))
     bench.do(i.UpdatePrincipal("alice", groups=("operators",)))

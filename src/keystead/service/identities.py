@@ -75,9 +75,7 @@ def lives(principal: Principal, session: Session, now: float, newest: int) -> bo
     the clock, one that was being opened meanwhile would come after. One with a number that is still to come was opened
     before the store was set back to a backup: whether it has been revoked in this history cannot be told.
     """
-    return (
-        principal.enabled and principal.sessions_from <= session.epoch <= newest and now < session.expires
-    )
+    return principal.enabled and principal.sessions_from <= session.epoch <= newest and now < session.expires
 
 
 def unique_id(principal: Principal) -> str:

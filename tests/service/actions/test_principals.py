@@ -453,7 +453,9 @@ def test_sessions_of_an_earlier_principal_of_the_same_name_stay_over(bench: Serv
     bench.house.audit.later(9)
     new = make(bench, "role", "deploy")
     assert not lives(new, before, bench.house.clock.now(), newest(bench))
-    assert lives(new, session(new, bench.house.clock.now(), newest(bench)), bench.house.clock.now(), newest(bench))
+    assert lives(
+        new, session(new, bench.house.clock.now(), newest(bench)), bench.house.clock.now(), newest(bench)
+    )
 
 
 def newest(bench: ServiceBench) -> int:

@@ -485,7 +485,8 @@ def _end(desk: Desk, seconds: int) -> float:
 
 
 def _credentials(desk: Desk, session: Session) -> Credentials:
-    if desk.entry.dry_run:  # to open a session changes nothing, but a dry run that gives credentials out is none
+    # To open a session changes nothing, but a dry run that gives credentials out is none.
+    if desk.entry.dry_run:
         raise DryRun(WOULD_SUCCEED)
     secret = b64encode(desk.random(30)).decode()
     token = desk.session_tokens().make(session, secret.encode(), desk.random)
