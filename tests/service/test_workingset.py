@@ -296,7 +296,7 @@ def test_what_changed_since_is_known_exactly() -> None:
     scene.does(c.CreateAlias("alias/a", KeyReference(key_id)))
     assert scene.working.changed_since(middle) == frozenset()  # not taken in yet
     scene.working.catch_up()
-    after = {key_ref(REGION, key_id), ALIAS_ARN}  # the key has another name
+    after = frozenset({key_ref(REGION, key_id), ALIAS_ARN})  # the key has another name
     assert scene.working.changed_since(begin) == after | {key_ref(REGION, earlier)}
     assert scene.working.changed_since(middle) == after
     assert scene.working.changed_since(scene.working.epoch) == frozenset()
