@@ -236,6 +236,11 @@ class Desk:
         number = version.number if version.rotated is not None else key.current_version
         return self.save(replace(key, current_version=number))
 
+    def destroy(self, account: str, handle: str) -> None:
+        """Erase material, unless this is a dry run: what a custodian has erased comes back with no transaction."""
+        if not self.entry.dry_run:
+            self.custodian.destroy(account, handle)
+
     def describe(self, key: Key) -> KeyDescription:
         """A key with what stands elsewhere."""
         material = self.tx.version(key.region, key.id, key.current_version)

@@ -808,3 +808,16 @@ def test_material_that_is_refused_in_the_end_is_destroyed(owner: Owner) -> None:
     assert process.refusal(mine).startswith("InvalidKeyState: New key material")
     assert custodian.destroyed == custodian.taken
     assert len(custodian.taken) == 1
+
+
+def test_a_dry_run_destroys_no_material(owner: Owner) -> None:
+    """The custodian is not even asked to: what it has erased would not come back with the transaction."""
+    owner.bring()
+    with owner.bench.house.store.transact("elsewhere") as tx:
+        version = tx.version(REGION, owner.key.name, 1)
+        assert version is not None
+        tx.put_version(replace(version, handle="of-another-custodian"))
+    caller = owner.bench.caller()
+    caller.dry_run = True
+    assert owner.bench.refusal(c.DeleteImportedKeyMaterial(owner.key), caller).startswith("DryRun")
+    assert owner.bench.refusal(c.DeleteImportedKeyMaterial(owner.key)).startswith("DataDamaged")

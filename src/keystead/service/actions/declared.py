@@ -194,7 +194,7 @@ def _give_back(desk: Desk) -> None:
     """Erase material that was made for a key that somebody else has made meanwhile."""
     new = cast("keys.NewKey | None", desk.prepared)
     if new is not None and new.material is not None:
-        desk.custodian.destroy(desk.account, new.material.handle)
+        desk.destroy(desk.account, new.material.handle)
 
 
 def _corrected(shape: Shape, key: Key, desk: Desk) -> tuple[Key, tuple[str, ...]]:

@@ -138,7 +138,7 @@ def import_key_material(command: c.ImportKeyMaterial, desk: Desk) -> Imported:
     else:
         # The same bytes are there under the old handle still, and may be in use: the new one is one too many.
         if version.handle:
-            desk.custodian.destroy(key.account, material.handle)
+            desk.destroy(key.account, material.handle)
         version = replace(
             version,
             handle=version.handle or material.handle,
@@ -148,7 +148,7 @@ def import_key_material(command: c.ImportKeyMaterial, desk: Desk) -> Imported:
         )
         desk.tx.put_version(version)
     desk.entry.version = number
-    desk.custodian.destroy(key.account, offer.handle)
+    desk.destroy(key.account, offer.handle)
     desk.tx.delete_import_offer(offer.id)
     desk.tx.delete_import_offers(desk.now)
     return Imported(_settled(desk, key), material.id)
@@ -199,11 +199,11 @@ def _taken_for(command: c.ImportKeyMaterial, desk: Desk, key: Key, offer: Import
     try:
         number = _place(command, desk, key, taken.material.id)
     except KeysteadError:
-        desk.custodian.destroy(key.account, taken.material.handle)
+        desk.destroy(key.account, taken.material.handle)
         raise
     if number == taken.number:
         return taken
-    desk.custodian.destroy(key.account, taken.material.handle)
+    desk.destroy(key.account, taken.material.handle)
     return Taken(number, _take(command, desk, key, offer, number))
 
 
@@ -284,7 +284,7 @@ def expire_key_material(command: c.ExpireKeyMaterial, desk: Desk) -> Done:
 def _lose(desk: Desk, key: Key, version: Version) -> None:
     """Destroy a version's material; its row stays, so that the same bytes can come back to it."""
     # Before the commit on purpose, as in `destroy_key`: the other order could leave material behind for ever.
-    desk.custodian.destroy(key.account, version.handle)
+    desk.destroy(key.account, version.handle)
     desk.tx.put_version(replace(version, handle="", valid_to=None))
     if version.rotation is Rotation.PENDING and key.primary:  # with it goes what replicas have of it
         for replica in members.others(desk.tx, key):

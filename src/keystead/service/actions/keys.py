@@ -147,7 +147,7 @@ def destroy_key(command: c.DestroyKey, desk: Desk) -> Done:
         # Before the commit on purpose: if the commit fails, the deletion is due still and is tried again,
         # and erasing what is gone succeeds. The other order could leave material behind for ever.
         if version.handle:
-            desk.custodian.destroy(key.account, version.handle)
+            desk.destroy(key.account, version.handle)
     # All of them, whatever the quotas are by now.
     while aliases := desk.tx.aliases(key.account, key.region, key.id, "", AT_ONCE):
         for alias in aliases:
