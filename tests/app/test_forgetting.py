@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 
-from keystead.app.forgetting import ALWAYS, secret_variables
+import pytest
+
+from keystead.app.forgetting import ALWAYS, forget, secret_variables
 from keystead.core.seal import SealSlot
 
 
@@ -22,6 +24,15 @@ def test_a_variable_is_overwritten_where_the_kernel_put_it() -> None:
     assert told.stdout.startswith("None ")
     assert "fly-away" not in told.stdout
     assert "OTHER=stays-here" in told.stdout
+
+
+def test_a_variable_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is started from here does not inherit it; one that is not there is no matter."""
+    monkeypatch.setenv("CANARY", "fly-away")
+    forget(["CANARY", "NOT_THERE"])
+    assert "CANARY" not in os.environ
+    told = subprocess.run(["env"], capture_output=True, text=True, check=True)  # noqa: S607 - the system's own
+    assert "fly-away" not in told.stdout
 
 
 def test_the_variables_are_those_of_the_slots_and_the_usual_ones() -> None:

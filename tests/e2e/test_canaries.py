@@ -22,6 +22,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import string
 import subprocess
 import sys
@@ -881,8 +882,6 @@ def found(service: Any) -> None:
 
 def free() -> int:
     """A port that was free a moment ago."""
-    import socket  # noqa: PLC0415
-
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
