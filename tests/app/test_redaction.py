@@ -2,10 +2,9 @@
 
 import tempfile
 from contextlib import closing
-from ipaddress import ip_address
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from keystead import store
@@ -14,8 +13,7 @@ from keystead.app.offline import read_audit, verify_audit
 from keystead.config import Config
 from keystead.core.errors import AccessDenied
 from keystead.core.principal import Session, user_arn
-from keystead.core.subject import MEMBERS, SOURCE, SOURCE_IDENTITY, commitment
-from keystead.crypto.note import NoteVerifier
+from keystead.core.subject import MEMBERS, SOURCE, commitment
 from keystead.service.caller import Caller
 from keystead.service.commands import Command
 from keystead.service.commands import kms as c
@@ -27,10 +25,11 @@ from keystead.service.workingset import NotLoaded
 from keystead.testing.audit import TurnedClock
 
 SECRETS = local_secrets({})
-ADDRESSES = st.ip_addresses(v=6).map(str) | st.integers(0xC6336400, 0xC63364FF).map(
-    lambda n: str(ip_address(n))
-)
-NAMES = st.text("abcdefghijklmnop0123456789.@-", min_size=12, max_size=64)
+# All of one length, so that none is a part of another, and none like what stands in every file.
+ADDRESSES = st.lists(st.integers(0x1000, 0xFFFF), min_size=6, max_size=6).map(
+    lambda groups: "2001:db8:" + ":".join(f"{group:x}" for group in groups)
+) | st.integers(100, 255).map(lambda number: f"198.51.100.{number}")
+NAMES = st.text("abcdefghijklmnop0123456789.-", min_size=16, max_size=16).map(lambda name: f"{name}@example")
 HOW = st.sampled_from(["hot", "read", "write", "refused"])
 
 
@@ -102,7 +101,7 @@ class House:
         return b"\n".join([str(path).encode() + path.read_bytes() for path in found_ones])
 
 
-@settings(max_examples=12)
+@settings(max_examples=12, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.lists(st.tuples(ADDRESSES, NAMES, HOW, st.booleans()), min_size=1, max_size=8), st.data())
 def test_of_what_was_redacted_no_byte_is_left(
     requests: list[tuple[str, str, str, bool]], data: st.DataObject
@@ -160,5 +159,3 @@ def test_checkpoints_from_before_hold(tmp_path: Path) -> None:
     house.close()
     report = verify_audit(house.config.audit, house.vkey, lambda *_: None, since=[checkpoint])
     assert sum(log.size for log in report.logs) >= 4
-    assert NoteVerifier.from_vkey(house.vkey)
-    assert SOURCE_IDENTITY in MEMBERS
