@@ -339,6 +339,16 @@ def test_the_files_of_an_installation_lie_in_its_data_directory() -> None:
     assert config.audit == Path("data/audit")
 
 
+def test_nothing_is_committed_to_unless_it_is_named() -> None:
+    """Of the members of entries two may be."""
+    assert read('data = "d"').redactable == frozenset()
+    config = read('data = "d"\n[audit]\nredactable = ["source", "source_identity"]\nretention_days = 3')
+    assert config.redactable == {"source", "source_identity"}
+    assert config.durations.shortest > 0
+    with pytest.raises(ConfigError, match="may name source and source_identity, and nothing else"):
+        read('data = "d"\n[audit]\nredactable = ["principal"]')
+
+
 def test_the_audit_is_kept_for_ever_unless_days_are_set() -> None:
     """Days of all classes are those of each, unless it has its own; 0 is for ever."""
     assert read('data = "d"').durations == Durations()

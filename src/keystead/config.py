@@ -32,6 +32,7 @@ from typing_extensions import override
 
 from keystead.core.errors import ConfigError
 from keystead.core.retention import Durations, Kept
+from keystead.core.subject import MEMBERS
 
 DATABASE: Final = "keystead.db"
 AUDIT: Final = "audit"
@@ -151,6 +152,7 @@ class Config:
     witnessed: tuple[str, ...] = ()  # verifier keys of the logs that this installation is a witness of
     witnesses: tuple[WitnessedBy, ...] = ()
     durations: Durations = field(default_factory=Durations)  # for which the audit is kept
+    redactable: frozenset[str] = frozenset()  # members of audit entries that hold commitments
 
     @property
     def store(self) -> str:
@@ -181,6 +183,7 @@ def parse(raw: Mapping[str, Any], base: Path) -> Config:
     """A configuration from parsed TOML; relative paths start from ``base``."""
     table = _Table("", raw)
     listen, control, tls = table.table("listen"), table.table("control"), table.table("tls")
+    audit = table.table("audit")
     config = Config(data=base / table.text("data", required=True))
     config = replace(
         config,
@@ -194,7 +197,8 @@ def parse(raw: Mapping[str, Any], base: Path) -> Config:
         limits=_limits(table.table("limits")),
         xks=_xks(table.table("xks"), base),
         links=tuple(_link(each, base) for each in table.tables("link")),
-        durations=_durations(table.table("audit")),
+        redactable=_redactable(audit),
+        durations=_durations(audit),
         sinks=tuple(_sink(each, base) for each in table.tables("sink")),
         witnessed=_witnessed(table.table("witness")),
         witnesses=tuple(_witness(each, base) for each in table.tables("witness_by")),
@@ -501,6 +505,15 @@ def _durations(table: _Table) -> Durations:
     return Durations({kept: each for kept, each in days.items() if each})
 
 
+def _redactable(table: _Table) -> frozenset[str]:
+    members = frozenset(table.texts("redactable"))
+    if not members <= frozenset(MEMBERS):
+        raise ConfigError(
+            f"the setting 'audit.redactable' may name {' and '.join(MEMBERS)}, and nothing else"
+        )
+    return members
+
+
 def _check_sinks(config: Config) -> None:
     names = [sink.name for sink in config.sinks]
     for name in names:
@@ -564,6 +577,7 @@ address = "{control}"
 # [audit]                         # how long its entries are kept; the default is for ever
 # retention_days = 400
 # changes_days = 3650
+# redactable = ["source", "source_identity"]  # what can be taken out of it for one subject
 
 # [limits]
 # body_bytes = 131072

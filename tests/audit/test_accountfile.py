@@ -13,6 +13,7 @@ from keystead.audit import prune
 from keystead.audit.accountfile import FORMAT, Checked, Wrong, check, heads_of
 from keystead.audit.logkeys import introduce
 from keystead.audit.prune import NOTHING
+from keystead.core.subject import commitment
 from keystead.crypto.note import InvalidNote, NoteSigner
 
 NEW = NoteSigner("keystead-test", Ed25519PrivateKey.from_private_bytes(bytes(31) + b"n"))
@@ -84,6 +85,21 @@ def test_a_file_proves_that_these_are_all(bench: Bench) -> None:
     lines = fetch(bench)
     assert verify(bench, lines) == [Checked("keystead-test/w0", A, 4, 6, 4, 0, 0)]
     assert B not in json.dumps(lines)
+
+
+def test_what_is_disclosed_is_what_was_committed_to(bench: Bench) -> None:
+    """With its salt and its member; a line of it may be anywhere."""
+    made = commitment(bytes(16), "source", "192.0.2.7")
+    fine = {"member": "source", "value": "192.0.2.7", "salt": bytes(16).hex()}
+    lines = fetch(bench)
+    assert verify(bench, [*lines, {"log": "w0", "disclosed": {made: fine}}]) == verify(bench, lines)
+    for changed in ({"value": "192.0.2.8"}, {"member": "source_identity"}, {"salt": "00"}, {"salt": "salt"}):
+        told = wrong(bench, [*lines, {"log": "w0", "disclosed": {made: {**fine, **changed}}}])
+        assert told == (
+            "w0",
+            0,
+            f"w0: the value beside the commitment {made} is not what was committed to"[4:],
+        )
 
 
 def test_heads_alone_are_a_file_too(bench: Bench) -> None:

@@ -16,6 +16,15 @@ def test_holds_come_and_go(ask: Callable[..., Any], value: Callable[..., Any]) -
     assert ask("audit", "hold", "list").out == ""
 
 
+def test_what_is_not_there_cannot_be_redacted(ask: Callable[..., Any]) -> None:
+    """One member is named, with a reason; where nothing is committed to there is nothing to redact."""
+    for named in ((), ("--source", "192.0.2.7", "--source-identity", "alice")):
+        told = ask("audit", "redact", *named, "--reason", "r")
+        assert (told.code, "either --source or --source-identity" in told.err) == (2, True)
+    refused = ask("audit", "redact", "--source-identity", "alice", "--reason", "r")
+    assert (refused.code, "NotFound" in refused.err) == (1, True)
+
+
 def test_nothing_is_pruned_where_everything_is_kept(
     ask: Callable[..., Any], value: Callable[..., Any]
 ) -> None:

@@ -109,6 +109,20 @@ def test_what_was_committed_just_now_is_found(house: House) -> None:
     assert rows(house, archive) == 5
 
 
+def test_a_source_is_found_by_what_is_committed_to_it(house: House) -> None:
+    """As well as by itself, and by its network."""
+    archive = house.archive()
+    house.write(3, source="10.1.2.3")
+    house.write(2, source="sha256:one")
+    house.write(1, source="sha256:other")
+    house.publish()
+    feed(archive)
+    for source in ("10.1.2.3", "10.1.0.0/16"):
+        assert rows(house, archive, source=source) == 3
+        assert rows(house, archive, source=source, sources=("sha256:one",)) == 5
+    assert rows(house, archive, source="10.9.9.9", sources=("sha256:one", "sha256:other")) == 3
+
+
 def test_a_page_goes_on_where_the_last_one_ended(house: House) -> None:
     """Also among entries of the same microsecond, in both directions."""
     archive = house.archive()

@@ -40,6 +40,7 @@ from keystead.service.action import Action, Mode
 from keystead.service.actions import ACTIONS
 from keystead.service.commands import Command
 from keystead.service.commands import identity as i
+from keystead.service.gate import Gate
 from keystead.service.results import Result
 from keystead.service.workingset import NotLoaded, Wanted
 from keystead.store.memory import Memory
@@ -66,8 +67,10 @@ class FullStore(Memory):
 class Bench:
     """An office with its application; one worker's row of counters stands beside its own."""
 
-    def __init__(self, front: type[Native] = Native, store: Memory | None = None) -> None:
-        self.house = Installation(store)
+    def __init__(
+        self, front: type[Native] = Native, store: Memory | None = None, house: Installation | None = None
+    ) -> None:
+        self.house = house or Installation(store)
         self.slots = Slots(["w0", "control"], [*ROWS, "Unknown"])
         self.said = io.StringIO()
         self.log = Log(self.said, "json", self.house.clock.now)
@@ -181,6 +184,31 @@ def on_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         asyncio.run(test(*args, **kwargs))  # type: ignore[arg-type]  # tests are coroutines
 
     return with_loop
+
+
+class Committing(Installation):
+    """An installation whose gates write commitments to sources."""
+
+    @override
+    def gate(self, slot: str = "w0", **more: Any) -> Gate:
+        return super().gate(slot, **{**more, "redactable": frozenset({"source"})})
+
+
+@on_loop
+async def test_what_asks_the_control_plane_is_committed_to_as_well() -> None:
+    """A refusal, a change, and a slow question."""
+    bench = Bench(house=Committing())
+    assert (await bench.get("/v1/ListPrincipals")).status_code == 405
+    async with bench.client() as client:
+        assert (await client.post("/v1/ListPrincipals", content=b"{}")).status_code == 403
+    assert (await bench.post("CreatePrincipal", {"name": "alice"})).status_code == 200
+    assert (await bench.post("QueryAudit")).status_code == 200
+    with bench.house.store.view() as view:
+        kept = {each.commitment: each.value for each in view.subjects("source", "", 10)}
+    assert len(kept) == 1
+    entries = bench.house.entries("control")
+    assert [entry.outcome for entry in entries] == ["NotAuthenticated", "", "Success", "Success"]
+    assert {entry.source for entry in entries} == set(kept)
 
 
 # --- health and metrics ------------------------------------------------------------------------------------

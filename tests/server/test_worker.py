@@ -40,6 +40,7 @@ from keystead.service.commands import Command
 from keystead.service.commands import identity as i
 from keystead.service.commands import kms as c
 from keystead.service.entry import Entry
+from keystead.service.gate import Gate
 from keystead.service.results import Result
 from keystead.service.results.kms import KeyDescription
 from keystead.store.memory import Memory
@@ -128,8 +129,10 @@ class MoodyStore(Memory):
 class Bench:
     """One worker, its listener's side played by the test, and a gate that stands for another worker."""
 
-    def __init__(self, store: Memory | None = None, front: type[Json11] = Json11) -> None:
-        self.house = Installation(store)
+    def __init__(
+        self, store: Memory | None = None, front: type[Json11] = Json11, house: Installation | None = None
+    ) -> None:
+        self.house = house or Installation(store)
         self.gate = self.house.gate("w0")
         self.other = self.house.gate("w1")
         self.slots = Slots(["w0"], [*ROWS, UNKNOWN])
@@ -257,6 +260,54 @@ def on_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         asyncio.run(test(*args, **kwargs))  # type: ignore[arg-type]  # tests are coroutines
 
     return run
+
+
+# --- commitments -----------------------------------------------------------------------------------------
+
+
+class Committing(Installation):
+    """An installation whose gates write commitments to sources."""
+
+    @override
+    def gate(self, slot: str = "w0", **more: Any) -> Gate:
+        return super().gate(slot, **{**more, "redactable": frozenset({"source"})})
+
+
+def subjects(bench: Bench) -> dict[str, str]:
+    """What is kept, by commitment."""
+    with bench.house.store.view() as view:
+        return {each.commitment: each.value for each in view.subjects("source", "", 100)}
+
+
+@on_loop
+async def test_every_entry_has_a_commitment_to_the_source() -> None:
+    """Of uses, reads and changes, and of what was refused and of what the listener could not take."""
+    bench = Bench(house=Committing())
+    refused = bench.send("Encrypt", ("AKIANOBODY", "x"), KeyId="k", Plaintext="AAAA")
+    again = bench.send("Encrypt", ("AKIANOBODY", "x"), KeyId="k", Plaintext="AAAA")
+    await bench.until(refused, again)
+    assert (refused.status, again.status) == (400, 400)
+    assert list(subjects(bench).values()) == ["192.0.2.1"]
+    key_id = await bench.key()
+    assert (await bench.ask("DescribeKey", KeyId=key_id)).status == 200
+    assert (await bench.ask("DisableKey", KeyId=key_id)).status == 200
+    await bench.until(bench.refuse(http.Problem(http.ProblemKind.BODY_TOO_LARGE, 413, "too large"), {}))
+    entries = [entry for entry in bench.house.entries() if entry.source]
+    assert {entry.outcome for entry in entries} >= {"Success", "UnknownCredentials", "TooLarge", ""}
+    assert {subjects(bench)[entry.source] for entry in entries} == {"192.0.2.1"}
+
+
+@on_loop
+async def test_a_worker_that_stops_waits_for_no_commitment() -> None:
+    """What is refused then has a commitment that nobody can tell a value by."""
+    bench = Bench(house=Committing())
+    bench.worker._closing = True
+    refused = bench.send("Encrypt", ("AKIANOBODY", "x"), KeyId="k", Plaintext="AAAA")
+    await turn()
+    assert refused.status == 503
+    assert bench.pool.jobs == []
+    assert subjects(bench) == {}
+    assert bench.house.entries()[-1].source.startswith("sha256:")
 
 
 # --- one turn, one commit --------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import random
 import signal
 import sqlite3
 import stat
@@ -33,6 +34,7 @@ from keystead.core.grant import Grant
 from keystead.core.key import Origin, State
 from keystead.core.ports import Change, Store, Transaction, View
 from keystead.core.principal import INSTALLATION, AccessKey, Account, Principal, user_arn
+from keystead.core.subject import Subject
 from keystead.store import connect, migrate, sqlite
 from keystead.store.memory import Memory
 from keystead.store.schema import migration
@@ -320,6 +322,41 @@ def test_a_handle_that_goes_leaves_the_files(
 
     held = {file.name: file.read_bytes() for file in path.parent.iterdir()}
     assert [name for name, data in held.items() if handle.encode() in data] == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_erased_subject_leaves_the_files(path: Path, store: Store, seed: int) -> None:
+    """Of thousands of subjects that came in any order, no value and no salt of those that went is in any file."""
+    lot = random.Random(seed)  # noqa: S311 - a test's choices must repeat
+    subjects = [
+        Subject(
+            commitment=f"sha256:{lot.randbytes(32).hex()}",
+            lookup=lot.randbytes(32).hex(),
+            member="source",
+            value=f"value-{lot.randbytes(5).hex()}-{'x' * lot.randrange(40)}",
+            salt=lot.randbytes(16).hex(),
+            created=7.0,
+        )
+        for _ in range(4000)
+    ]
+    gone: list[Subject] = []
+    left: list[Subject] = []
+    for start in range(0, len(subjects), 500):
+        with store.transact("r") as t:
+            for each in subjects[start : start + 500]:
+                t.add_subject(each)
+        left += subjects[start : start + 500]
+        lot.shuffle(left)
+        with store.transact("r") as t:
+            for each in left[:150]:
+                t.erase_subject(each.commitment)
+        gone, left = gone + left[:150], left[150:]
+
+    held = b"".join(file.read_bytes() for file in path.parent.iterdir())
+    assert [each for each in gone if each.value.encode() in held or each.salt.encode() in held] == []
+    assert all(each.value.encode() in held and each.salt.encode() in held for each in left)
+    with store.view() as v:
+        assert [v.subject(each.lookup) for each in left] == left
 
 
 def test_only_an_erasure_cuts_the_log(path: Path, store: Store) -> None:

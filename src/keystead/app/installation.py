@@ -494,6 +494,7 @@ class Installation:
             records=records,
             account_logs=attended.trees if attended else None,
             retention=attended.pruner if attended else None,
+            redactable=self.config.redactable,
         )
         keeper = ThreadPoolExecutor(1, thread_name_prefix="usage")
         log.follow(self._index(slot, keeper, warn))

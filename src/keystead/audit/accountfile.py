@@ -7,7 +7,9 @@ tree:
     {"format":"keystead-account-log-v1","account":"111122223333","keys":[],"logs":[{"log":"w0","head":...}]}
     {"log":"w0","index":5,"entry":"{...}"}
     {"log":"w0","leaves":"<base64>"}
+    {"log":"w0","disclosed":{"sha256:...":{"member":"source","value":"192.0.2.7","salt":"<hex>"}}}
 
+The last is there where entries hold commitments (`keystead.core.subject`) whose values were kept when it was fetched.
 The hashes prove nothing that the head does not, but by them the first entry is found that is not what the head signs.
 A file of heads alone has only the first line. ``docs/formats/audit-account-heads.md`` describes all members.
 """
@@ -22,6 +24,7 @@ from keystead.audit import logkeys, prune
 from keystead.audit.accounts import Head, Seen, leaf_of, name, read_head
 from keystead.audit.checkpoint import read_checkpoint
 from keystead.audit.prune import NOTHING, Pruned
+from keystead.core import subject
 from keystead.crypto.merkle import HASH_BYTES, TILE_WIDTH, Frontier, InvalidProof, verify_consistency
 from keystead.crypto.note import InvalidNote, Keyring, NoteVerifier
 
@@ -46,11 +49,18 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
     complete: bool = True  # whether the entries follow
 
 
+class _Disclosed(msgspec.Struct, forbid_unknown_fields=True):
+    member: str
+    value: str
+    salt: str
+
+
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
     log: str
     index: int = -1
     entry: str | None = None
     leaves: str = ""
+    disclosed: dict[str, _Disclosed] | None = None
 
 
 class Wrong(Exception):
@@ -186,7 +196,21 @@ def _lines(lines: Iterable[bytes], heads: dict[str, Head]) -> Iterator[_Line]:
                 raise Wrong("", 0, f"line {number + 1} is not one of an account's file: {error}") from None
             if line.log not in heads:
                 raise Wrong(line.log, 0, f"line {number + 1} is of a log that has no head here")
-            yield line
+            if line.disclosed is None:
+                yield line
+                continue
+            for commitment, made_of in line.disclosed.items():
+                _check_disclosed(line.log, commitment, made_of)
+
+
+def _check_disclosed(log: str, commitment: str, made_of: _Disclosed) -> None:
+    """That a value is what an entry is committed to."""
+    try:
+        salt = bytes.fromhex(made_of.salt)
+    except ValueError:
+        salt = b""
+    if subject.commitment(salt, made_of.member, made_of.value) != commitment:
+        raise Wrong(log, 0, f"the value beside the commitment {commitment} is not what was committed to")
 
 
 def _leaves(lines: Iterable[bytes], heads: dict[str, Head]) -> dict[str, list[bytes]]:

@@ -141,11 +141,14 @@ def _rows(control: Control, log: str, entries: int) -> Iterator[str]:
     """The lines of one log."""
     for first in range(0, entries, _PAGE):
         limit = min(_PAGE, entries - first)
-        rows = control.ask("ListAccountEntries", log=log, first=first, limit=limit)["entries"]
+        told = control.ask("ListAccountEntries", log=log, first=first, limit=limit)
+        rows = told["entries"]
         for row in rows:
             yield json.dumps({"log": log, "index": row["index"], "entry": row["entry"]}) + "\n"
         leaves = b64encode(b"".join(b64decode(row["leaf"]) for row in rows)).decode()
         yield json.dumps({"log": log, "leaves": leaves}) + "\n"
+        if told["disclosed"]:
+            yield json.dumps({"log": log, "disclosed": told["disclosed"]}) + "\n"
 
 
 def _copy(source: IO[str], target: IO[str]) -> None:

@@ -37,7 +37,12 @@ def check(folder: Path, vkey: str) -> int:
     proofs = [json.loads(line) for line in (folder / "proofs.jsonl").read_text(encoding="utf-8").splitlines()]
     proven = {proof["event"]: proof_holds(proof, vkey) for proof in proofs}
     unproven = {each["event"] for each in manifest["unproven"]}
-    # (2) Each event is what its proof proves.
+    # (2) What is disclosed is what was committed to.
+    for commitment, of in json.loads((folder / "disclosed.json").read_text(encoding="utf-8")).items():
+        made_of = bytes.fromhex(of["salt"]) + of["member"].encode() + b"\0" + of["value"].encode()
+        if commitment != f"sha256:{hashlib.sha256(made_of).hexdigest()}":
+            raise Wrong(f"{of['value']!r} is not what {commitment} is a commitment to")
+    # (3) Each event is what its proof proves.
     for event in events:
         name = event.pop("event")
         if name in unproven:

@@ -17,7 +17,7 @@ from keystead.cli.app import Unreachable
 from keystead.cli.export import export
 from keystead.cli.proofs import checkpoints, consistency, kept_notes, prove, rotate_key, witness_key
 from keystead.cli.query import evidence, query, reach, who_used
-from keystead.cli.retention import hold, prune
+from keystead.cli.retention import hold, prune, redact
 from keystead.core import blob
 from keystead.core.errors import AuditDamaged, InvalidCiphertext, InvalidRequest
 
@@ -210,6 +210,7 @@ for command in (
     prune,
     query,
     reach,
+    redact,
     rotate_key,
     who_used,
     witness_key,

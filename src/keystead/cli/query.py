@@ -227,13 +227,15 @@ def evidence(
     """
     control = Control(control_url)
     question = _asked(asked)
-    events, missing = _events(control, question, limit)
+    disclosed: dict[str, Any] = {}
+    events, missing = _events(control, question, limit, disclosed)
     proofs, unproven = _proofs(_prover(control, audit_dir), [event["event"] for event in events])
     vkey = control.ask("ListCheckpoints")["vkey"]
     files = {
         "check.py": resources.files("keystead.cli").joinpath("evidence_check.py").read_bytes(),
         "events.jsonl": _lines(events),
         "proofs.jsonl": _lines(proofs),
+        "disclosed.json": json.dumps(disclosed, indent=2).encode(),
         "verifier.vkey": f"{vkey}\n".encode(),
         "README.txt": _README.encode(),
     }
@@ -263,6 +265,7 @@ Evidence from the audit of a Keystead installation.
   events.jsonl    the entries, one a line, each with the name of its log and its place there
   proofs.jsonl    for each entry: the bytes that were written, the hashes that lead to the log's root, and the
                   checkpoint that signs the root
+  disclosed.json  what the entries' commitments (sha256:...) are made of, as far as it was not redacted
   verifier.vkey   the verifier key as the service gave it out
   check.py        checks all of that; needs Python 3.9 or newer and the package `cryptography`
 
@@ -302,8 +305,10 @@ def _context(given: str) -> str:
     return digest(canonical(context))
 
 
-def _events(control: Control, question: dict[str, Any], limit: int) -> tuple[list[dict[str, Any]], str]:
-    """All pages of entries, the oldest first, and what was not searched."""
+def _events(
+    control: Control, question: dict[str, Any], limit: int, disclosed: dict[str, Any]
+) -> tuple[list[dict[str, Any]], str]:
+    """All pages of entries, the oldest first, and what was not searched; ``disclosed`` gets what they commit to."""
     events: list[dict[str, Any]] = []
     marker = missing = ""
     while len(events) < limit:
@@ -312,11 +317,13 @@ def _events(control: Control, question: dict[str, Any], limit: int) -> tuple[lis
             **{
                 **question,
                 "oldest_first": True,
+                "as_written": True,
                 "limit": min(MOST_ROWS, limit - len(events)),
                 "marker": marker,
             },
         )
         events += page["events"]
+        disclosed |= page["disclosed"]
         marker, missing = page["marker"], page["missing"]
         if not marker:
             return events, missing

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from keystead.cli.client import Control, url_option
+from keystead.core.subject import SOURCE, SOURCE_IDENTITY
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -43,6 +44,44 @@ def prune(dry_run: bool, control_url: str | None, as_json: bool) -> None:  # noq
         click.echo(each)
     done = "would be removed, and perhaps more" if more else "would be removed"
     click.echo(f"{entries:,} entries {done if dry_run else 'were removed'}")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  keystead audit redact --source 192.0.2.7 --reason "request of 2026-03-01"
+  keystead audit redact --source-identity alice@example.org --reason "left the company\""""
+)
+@click.option("--source", help="A network address, as the audit shows it.")
+@click.option("--source-identity", help="The name that somebody gave when a session began.")
+@click.option("--reason", required=True, help="Why; it is on record, so it must not hold the value.")
+@click.option("--despite-holds", is_flag=True, help="Although there are legal holds.")
+@url_option
+@_json
+def redact(
+    *,
+    source: str | None,
+    source_identity: str | None,
+    reason: str,
+    despite_holds: bool,
+    control_url: str | None,
+    as_json: bool,
+) -> None:
+    """Take an address or a name out of all audit entries, for good.
+
+    Only of members that the configuration names ([audit] redactable), and of entries that were written since it does:
+    they hold a commitment, and what it was made of is erased. Proofs and checkpoints stay valid. For principals of the
+    first account. Backups and what was sent elsewhere are not reached.
+    """
+    named = {SOURCE: source, SOURCE_IDENTITY: source_identity}
+    given = [(member, value) for member, value in named.items() if value]
+    if len(given) != 1:
+        raise click.UsageError("Name either --source or --source-identity.")
+    member, value = given[0]
+    told = Control(control_url).ask(
+        "RedactSubject", member=member, value=value, reason=reason, despite_holds=despite_holds
+    )
+    click.echo(json.dumps(told, indent=2) if as_json else f"Redacted. It was {told['commitment']}")
 
 
 @click.group()

@@ -224,6 +224,12 @@ class AlreadyExists(KeysteadError):
     kind, code = Kind.CONFLICT, "AlreadyExists"
 
 
+class HeldBack(KeysteadError):
+    """A legal hold keeps what was to go."""
+
+    kind, code = Kind.CONFLICT, "HeldBack"
+
+
 class KeyDisabled(KeysteadError):
     """The key is disabled."""
 

@@ -20,6 +20,7 @@ from keystead.core.principal import AccessKey, Account, Principal, Provider
 from keystead.core.query import Answered, Question
 from keystead.core.seal import SealSlot
 from keystead.core.spec import SYMMETRIC
+from keystead.core.subject import Subject
 
 Random = Callable[[int], bytes]
 """Returns that many unpredictable bytes."""
@@ -347,7 +348,8 @@ class Change:
     Kinds: ``key`` (ref: Region/key id), ``grants`` (of a key; the same ref), ``key-store`` (ref: its id),
     ``import-offer`` (ref: its id), ``alias`` (ref: alias ARN), ``principal`` (ref: ARN), ``access-key``
     (ref: its id), ``account`` (ref: its id), ``declaration`` (ref: `declaration_ref`), ``provider`` (ref: ARN),
-    ``account-key`` (ref: account), ``seal-slot`` (ref: its id), ``setting`` (ref: its name).
+    ``account-key`` (ref: account), ``seal-slot`` (ref: its id), ``setting`` (ref: its name), ``new-subject``
+    and, when it is erased, ``subject`` (ref: its commitment, never the value).
     """
 
     seq: int
@@ -572,6 +574,22 @@ class View(Protocol):
         """A setting of the installation, such as its id."""
         ...
 
+    def subject(self, lookup: str) -> Subject | None:
+        """The subject of the audit that is found by that."""
+        ...
+
+    def subject_of(self, commitment: str) -> Subject | None:
+        """The subject with that commitment; None once it is redacted."""
+        ...
+
+    def subjects(self, member: str, after: str, limit: int) -> list[Subject]:
+        """The subjects of one member of the audit's entries, by commitment."""
+        ...
+
+    def room_for_subjects(self, most: int) -> bool:
+        """Whether there are fewer subjects than that."""
+        ...
+
     def newest_change(self) -> int:
         """The epoch: the number of the newest change, 0 when there was none."""
         ...
@@ -698,6 +716,14 @@ class Transaction(View, Protocol):
 
     def put_setting(self, name: str, value: str) -> None:
         """Store a setting of the installation."""
+        ...
+
+    def add_subject(self, subject: Subject) -> None:
+        """Store a new subject; one with that commitment or lookup that is there already raises `AlreadyExists`."""
+        ...
+
+    def erase_subject(self, commitment: str) -> None:
+        """Erase a subject's value and salt like the handles of `erase_versions`; doing it again succeeds."""
         ...
 
 

@@ -44,6 +44,9 @@ class Question:
     outcome: str = ""  # "Success", or an error code
     decision: str = ""  # "Allow", "Deny"
     source: str = ""  # an address, or a network such as 10.0.0.0/8
+    sources: tuple[
+        str, ...
+    ] = ()  # or it came from one of these, to the letter: commitments to what ``source`` names
     request: str = ""
     trace: str = ""
     event: str = ""  # names one entry: log and index, "w0/567"

@@ -115,8 +115,9 @@ def condition(question: Question, sources: list[str] | None = None) -> Condition
         found = found.and_('"log" = ? AND "index" = ?', log, int(index))
     if question.uses:
         found = found.and_(_USES)
-    if sources is not None:
-        found = found.and_("source IN (SELECT unnest(?::VARCHAR[]))", sources)
+    if sources is not None or question.sources:
+        named = [question.source] if sources is None else sources
+        found = found.and_("source IN (SELECT unnest(?::VARCHAR[]))", [*named, *question.sources])
     elif question.source:
         found = found.and_("source = ?", question.source)
     if question.after is not None and not question.by:

@@ -150,6 +150,7 @@ class Office:
             # A credential that was revoked elsewhere is not known here any more.
             self._gate.working.catch_up()
             asked = self._loaded(lambda: self._front.read(posted, request))
+            self._loaded(lambda: self._gate.introduce(asked.caller))
         except KeysteadError as error:
             return self._refused(posted, request, error)
         except Exception as fault:  # noqa: BLE001 - a bug must be answered, and its text stays here
@@ -239,7 +240,8 @@ class Office:
 
     def _refused(self, posted: Posted, request: str, error: KeysteadError) -> Reply:
         try:
-            self._gate.settle([self._gate.refuse(self._front.describe(posted, request), error)])
+            entry = self._front.describe(posted, request)
+            self._gate.settle([self._loaded(lambda: self._gate.refuse(entry, error, patient=True))])
         except KeysteadError as unavailable:
             error = unavailable
         return self._failed("Unknown", request, error)

@@ -111,7 +111,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._health = Health(slots, slot, gate, now=self._loop.time, tell=on_health)
         self._waiting: list[Waiting] = []
-        self._loading: dict[Wanted, list[tuple[Exchange, int]]] = {}
+        self._loading: dict[Wanted, list[Callable[[Loaded | KeysteadError], None]]] = {}
         self._pooled = 0
         self._abroad = 0
         self._queued: deque[Callable[[], None]] = deque()
@@ -182,6 +182,7 @@ class Worker:
                 self._pooled += 1
                 self._wait(Waiting(exchange, request, asked, answer, intent=True, tries=tries))
             else:
+                gate.introduce(asked.caller)
                 self._pooled += 1
                 self._perform(exchange, request, asked, tries)
         except NotLoaded as missing:
@@ -197,8 +198,11 @@ class Worker:
 
     def _refused(self, exchange: Exchange, entry: Entry, error: KeysteadError, tries: int) -> None:
         """Record a request that did not become a command, and answer it when that is durable."""
+        patient = not self._closing and len(self._loading) < MOST_LOADING
         try:
-            answer = self._gate.refuse(entry, error)
+            answer = self._gate.refuse(entry, error, patient=patient)
+        except NotLoaded as missing:
+            self._fetch(missing.wanted, lambda _: self._refused(exchange, entry, error, tries))
         except AuditUnavailable as unavailable:
             self._reply_error(exchange, entry.request, unavailable)
         else:
@@ -375,12 +379,10 @@ class Worker:
 
     def _load(self, wanted: Wanted, exchange: Exchange, tries: int) -> None:
         """Fill the working set on another thread, then ask again. One load serves all who wait for it."""
-        queue = self._loading.get(wanted)
-        if queue is not None:
-            queue.append((exchange, tries))
-            return
         refusal: KeysteadError | None = None
-        if self._closing:
+        if wanted in self._loading:
+            pass
+        elif self._closing:
             refusal = ShuttingDown(STOPPING)
         elif len(self._loading) >= MOST_LOADING:  # strangers with made-up access keys must not fill the pool
             refusal = Throttled("Too many requests are waiting for the store: try again later.")
@@ -389,7 +391,23 @@ class Worker:
                 exchange, self._choose(exchange).describe(exchange, self._request()), refusal, tries
             )
             return
-        self._loading[wanted] = [(exchange, tries)]
+
+        def then(loaded: Loaded | KeysteadError) -> None:
+            if isinstance(loaded, KeysteadError):
+                entry = self._choose(exchange).describe(exchange, self._request())
+                self._refused(exchange, entry, loaded, tries)
+            else:
+                self._again(exchange, tries)
+
+        self._fetch(wanted, then)
+
+    def _fetch(self, wanted: Wanted, then: Callable[[Loaded | KeysteadError], None]) -> None:
+        """Fill the working set on another thread. What is being loaded already is not loaded twice."""
+        queue = self._loading.get(wanted)
+        if queue is not None:
+            queue.append(then)
+            return
+        self._loading[wanted] = [then]
 
         def work() -> None:
             try:
@@ -404,13 +422,8 @@ class Worker:
         def done(loaded: Loaded | KeysteadError) -> None:
             if isinstance(loaded, Loaded):
                 self._gate.working.admit(loaded)
-            for waiter, before in self._loading.pop(wanted):
-                if isinstance(loaded, KeysteadError):
-                    self._refused(
-                        waiter, self._choose(waiter).describe(waiter, self._request()), loaded, before
-                    )
-                else:
-                    self._again(waiter, before)
+            for go_on in self._loading.pop(wanted):
+                go_on(loaded)
 
         self._pool.submit(work)
 

@@ -84,6 +84,9 @@ class Caller(msgspec.Struct):
     ticket: str = ""  # the change that it is asked for
     client_request: str = ""  # what the client calls its request
     dry_run: bool = False  # whether all is to be done but for its effect
+    written: tuple[str, str] | None = (
+        None  # source and source identity as entries have them (`Gate.introduce`)
+    )
 
 
 def identity_of(principal: Principal) -> Identity:

@@ -49,6 +49,7 @@ from keystead.core.ports import (
     Usage,
 )
 from keystead.core.principal import root_arn
+from keystead.core.subject import Subject, lookup
 from keystead.service import granttoken, linking, marker, members
 from keystead.service.accounts import CROSS_ACCOUNT, open_account
 from keystead.service.caller import ANONYMOUS, Caller, Identity
@@ -93,6 +94,7 @@ class Desk:
         records: Records,
         account_logs: AccountLogs,
         retention: Retention,
+        redactable: frozenset[str],
         guesses: Guesses,
         marker_key: bytes,
         regions: tuple[str, ...] = (),
@@ -114,6 +116,7 @@ class Desk:
         self.records = records
         self.account_logs = account_logs
         self.retention = retention
+        self.redactable = redactable  # members of entries that hold commitments
         self.guesses = guesses  # at one-time passwords
         self.regions = regions  # that are served here; none: any
         self.peers = peers  # linked servers
@@ -248,6 +251,10 @@ class Desk:
             return KeyDescription(key, material)
         self.refs.append(key.key_store)
         return KeyDescription(key, material, self.tx.key_store(key.key_store))
+
+    def subject(self, member: str, value: str) -> Subject | None:
+        """The subject of the audit that is that value of a member of entries."""
+        return self.tx.subject(lookup(self._marker_key, member, value))
 
     def session_tokens(self) -> SessionTokens:
         """What makes the tokens of sessions."""

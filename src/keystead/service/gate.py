@@ -57,11 +57,12 @@ from keystead.core.ports import (
 )
 from keystead.core.principal import root_arn
 from keystead.core.spec import ENCRYPT_DECRYPT
+from keystead.core.subject import SOURCE, SOURCE_IDENTITY
 from keystead.service import granttoken
 from keystead.service.action import Action, Later, Mode
 from keystead.service.actions import ACTIONS
 from keystead.service.actions.crypt import WOULD_SUCCEED
-from keystead.service.caller import Caller
+from keystead.service.caller import ANONYMOUS, Caller
 from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
 from keystead.service.desk import Desk, asked_by, by_grant, denied, note, refused_key, unknown_key
@@ -73,12 +74,17 @@ from keystead.service.quotas import Quotas
 from keystead.service.records import NoRecords
 from keystead.service.results import Result
 from keystead.service.sessiontoken import SessionTokens
+from keystead.service.subjects import MOST as MOST_SUBJECTS
+from keystead.service.subjects import Named, Subjects
 from keystead.service.unattended import NoAccountLogs, NoRetention
-from keystead.service.workingset import HeldKey, NotLoaded, WorkingSet
+from keystead.service.workingset import HeldKey, NotLoaded, Wanted, WorkingSet
 
 RULINGS_KEPT: Final = 4096  # remembered decisions for one key or identity
 MOST_TRIES: Final = 8  # of one question, by `ask`: more means that what it rests on changes all the time
 DETAIL_CHARACTERS: Final = 1000
+STRANGERS_AT_ONCE: Final = 60
+"""Values of strangers that are kept at once, and then one more each second; of others the audit has no values."""
+UNKEPT_SECONDS: Final = 60.0  # until it is tried again to keep a value
 
 
 class InternalError(KeysteadError):
@@ -301,8 +307,17 @@ class Gate:
         records: Records | None = None,
         account_logs: AccountLogs | None = None,
         retention: Retention | None = None,
+        redactable: frozenset[str] = frozenset(),
+        most_subjects: int = MOST_SUBJECTS,
     ) -> None:
-        self.working = WorkingSet(store, custodian, keys=keys_held)
+        self._subjects = Subjects(store, random=random, clock=clock, key=marker_key, most=most_subjects)
+        self.working = WorkingSet(store, custodian, keys=keys_held, subjects=self._subjects)
+        self._redactable = redactable  # members of entries
+        self._redacts = bool(redactable)
+        self._redacts_source = SOURCE in redactable
+        self._redacts_identity = SOURCE_IDENTITY in redactable
+        self._strangers = float(STRANGERS_AT_ONCE)  # of which a value may be kept now
+        self._strangers_counted = self._retried = clock.monotonic()
         self.external = external
         self.random = random
         self._store = store
@@ -334,6 +349,8 @@ class Gate:
         `AuditUnavailable` when the log takes nothing.
         """
         action = ACTIONS[type(command)]
+        if self._redacts:
+            self.introduce(caller)
         entry = self._entry(caller, action.name)
         visit = Visit(self, caller, entry, command)
         answer = Answer(entry, visit.refs)
@@ -389,15 +406,47 @@ class Gate:
             granttoken.read(self._marker_key, token)
 
     def intend(self, caller: Caller, command: Command) -> Answer:
-        """Append the intent of a change. It must be durable before `perform` is called."""
+        """Append the intent of a change. It must be durable before `perform` is called.
+
+        Raises `NotLoaded` as `introduce` does; nothing has happened then.
+        """
+        self.introduce(caller)
         entry = self._entry(caller, self.action(command).name)
         entry.stage = "intent"
         entry.subject = command.about
         self._audit.append(encode(entry))
         return Answer(entry, [])
 
+    def introduce(self, caller: Caller) -> None:
+        """Have ready what entries hold instead of what tells of people, if they do; before `perform`.
+
+        Raises `NotLoaded` when the working set must be filled first.
+        """
+        if not self._redacts or caller.written is not None:
+            return
+        session = caller.identity.session
+        source, identity = caller.source, "" if session is None else session.source_identity
+        missing: tuple[Named, ...] = ()
+        if source and self._redacts_source:
+            named = SOURCE, source
+            source = self.working.commitment(named) or ""
+            missing = () if source else (named,)
+        if identity and self._redacts_identity:
+            named = SOURCE_IDENTITY, identity
+            identity = self.working.commitment(named) or ""
+            missing = missing if identity else (*missing, named)
+        if missing:
+            stranger = caller.auth == ANONYMOUS
+            if not stranger or self._takes_stranger():
+                raise NotLoaded(Wanted("subjects", "", subjects=missing, stranger=stranger))
+            source = source or self._subjects.unkept(*missing[0])
+        caller.written = source, identity
+
     def perform(self, caller: Caller, command: Command) -> Answer:
-        """Run a READ, SLOW or WRITE command in a transaction of its own; any thread. `record` comes next."""
+        """Run a READ, SLOW or WRITE command in a transaction of its own; any thread. `record` comes next.
+
+        The caller has been introduced. If not, what entries hold of it is nothing that anybody can tell it by.
+        """
         action = ACTIONS[type(command)]
         entry = self._entry(caller, action.name)
         answer = Answer(entry, [caller.access_key, *caller.identity.refs])
@@ -441,8 +490,17 @@ class Gate:
             self._owe([answer])
             raise
 
-    def refuse(self, entry: Entry, error: KeysteadError) -> Answer:
-        """Append the record of a request that never became a command: malformed or not authenticated."""
+    def refuse(self, entry: Entry, error: KeysteadError, *, patient: bool = False) -> Answer:
+        """Append the record of a request that never became a command: malformed or not authenticated.
+
+        Whoever is ``patient`` may be told `NotLoaded`, and comes again with the same entry.
+        """
+        if self._redacts_source and entry.source:
+            named = SOURCE, entry.source
+            known = self.working.commitment(named)
+            if known is None and patient and self._takes_stranger():
+                raise NotLoaded(Wanted("subjects", "", subjects=(named,), stranger=True))
+            entry.source = known or self._subjects.unkept(*named)
         entry.time = int(self._clock.now() * 1e6)
         entry.epoch = self.working.epoch
         entry.v = 1
@@ -468,6 +526,9 @@ class Gate:
     def tend(self) -> None:
         """Housekeeping, about once a second: the log's own, then the records that are still owed."""
         self._audit.tend()
+        if self.working.unkept and self._clock.monotonic() - self._retried >= UNKEPT_SECONDS:
+            self._retried = self._clock.monotonic()
+            self.working.forget_unkept()
         if self._owed and self._audit.healthy:
             owed, self._owed = self._owed, []
             try:
@@ -490,6 +551,7 @@ class Gate:
     def ask(self, caller: Caller, command: Command) -> Answer:
         """All of it at once, for a caller that may block and for READ, SLOW and WRITE commands only."""
         with self._asking:
+            self._introduced(caller)
             if self.action(command).mode is Mode.WRITE:
                 self.intend(caller, command)
                 self._audit.commit()
@@ -507,6 +569,26 @@ class Gate:
                 # It was a READ, and something it rests on has changed since: what is true now?
             raise StoreUnavailable("What this request needs keeps changing: try again later.")
 
+    def _introduced(self, caller: Caller) -> None:
+        """Introduce somebody, loading what that takes."""
+        for _ in range(MOST_TRIES):
+            try:
+                self.introduce(caller)
+            except NotLoaded as missing:
+                self.working.admit(self.working.load(missing.wanted))
+            else:
+                return
+
+    def _takes_stranger(self) -> bool:
+        """Whether one more value may be kept of somebody who has not proven who it is."""
+        now = self._clock.monotonic()
+        self._strangers = min(STRANGERS_AT_ONCE, self._strangers + now - self._strangers_counted)
+        self._strangers_counted = now
+        if self._strangers < 1:
+            return False
+        self._strangers -= 1
+        return True
+
     def _stale(self, answer: Answer) -> bool:
         """Whether something that the answer rests on has changed since it was decided."""
         if not answer.refs:
@@ -520,6 +602,9 @@ class Gate:
     def _entry(self, caller: Caller, action: str) -> Entry:
         identity = caller.identity
         session = identity.session
+        source, source_identity = caller.source, "" if session is None else session.source_identity
+        if self._redacts:
+            source, source_identity = caller.written or self._unwritten(source, source_identity)
         return Entry(
             access_key=caller.access_key,
             account=identity.account,
@@ -531,12 +616,20 @@ class Gate:
             principal=identity.arn,
             region=caller.region,
             request=caller.request,
-            source=caller.source,
-            source_identity="" if session is None else session.source_identity,
+            source=source,
+            source_identity=source_identity,
             time=int(self._clock.now() * 1e6),
             trace=caller.trace,
             v=1,
         )
+
+    def _unwritten(self, source: str, identity: str) -> tuple[str, str]:
+        """What is written of somebody who was not introduced."""
+        if source and self._redacts_source:
+            source = self._subjects.unkept(SOURCE, source)
+        if identity and self._redacts_identity:
+            identity = self._subjects.unkept(SOURCE_IDENTITY, identity)
+        return source, identity
 
     def _desk(
         self,
@@ -565,6 +658,7 @@ class Gate:
             records=self._records,
             account_logs=self._account_logs,
             retention=self._retention,
+            redactable=self._redactable,
             guesses=self._guesses,
             marker_key=self._marker_key,
         )

@@ -32,6 +32,7 @@ from keystead.crypto.secret import Secret
 from keystead.service.accounts import open_account
 from keystead.service.caller import Identity
 from keystead.service.identities import identify, lives
+from keystead.service.subjects import Named, Subjects
 
 CHANGES_AT_ONCE: Final = 10_000  # more than that, and starting afresh is cheaper
 VERSIONS_OF_ONE_KEY: Final = 10_240  # older versions held for one key
@@ -195,6 +196,27 @@ class HeldAlias(Held):
         self.key_id = key_id
 
 
+class HeldCommitment(Held):
+    """What entries hold instead of a value; ``kept`` says whether anybody can tell the value by it."""
+
+    __slots__ = ("commitment", "kept")
+
+    def __init__(self, commitment: str, *, kept: bool) -> None:
+        super().__init__()
+        self.commitment = commitment
+        self.kept = kept
+
+
+class HeldCommitments(Held):
+    """Some of these, in the order in which they were wanted."""
+
+    __slots__ = ("each",)
+
+    def __init__(self, each: tuple[HeldCommitment, ...]) -> None:
+        super().__init__()
+        self.each = each
+
+
 class HeldCredential(Held):
     """An enabled access key of an enabled principal, or the credentials of a session, with the secret."""
 
@@ -226,7 +248,7 @@ class Presented:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is missing: ``kind`` is key, version, grants, alias, access-key or session."""
+    """What is missing: ``kind`` is key, version, grants, alias, access-key, session or subjects."""
 
     kind: str
     ref: str  # the key's id, the alias's name, the access key's id
@@ -235,6 +257,8 @@ class Wanted:
     region: str = ""  # of a key, with its versions and grants, or an alias
     principal: str = ""  # the grantee
     presented: Presented | None = None  # of a session
+    subjects: tuple[Named, ...] = ()
+    stranger: bool = False  # the subjects are of somebody who has not proven who it is
 
 
 class NotLoaded(Exception):
@@ -258,9 +282,19 @@ class WorkingSet:
     """See the module. ``epoch`` is the newest change that everything held here has taken in."""
 
     def __init__(
-        self, store: Store, custodian: Custodian, *, keys: int = 100_000, materials: int = 50_000
+        self,
+        store: Store,
+        custodian: Custodian,
+        *,
+        keys: int = 100_000,
+        materials: int = 50_000,
+        subjects: Subjects | None = None,
     ) -> None:
         self.epoch = 0
+        self._subjects = subjects
+        self._commitments = Bounded(keys)  # (member, value) -> HeldCommitment
+        self._commitment_of: dict[str, Named] = {}  # the reverse, of all that is held and perhaps more
+        self.unkept = False  # whether commitments are held that nobody can tell a value by
         self._store = store
         self._custodian = custodian
         self._keys = Bounded(keys)
@@ -330,10 +364,22 @@ class WorkingSet:
         held.used = True
         return held if type(held) is HeldCredential else None
 
+    def commitment(self, named: Named) -> str | None:
+        """What entries hold instead of a value; None when that is not known here."""
+        held = self._commitments.get(named)
+        if type(held) is not HeldCommitment:
+            return None
+        held.used = True
+        return held.commitment
+
     # Filling it.
 
     def load(self, wanted: Wanted) -> Loaded:
         """Fetch what is wanted from the store; safe on any thread."""
+        if wanted.subjects and self._subjects is not None:
+            epoch, found_ones = self._subjects.keep(wanted.subjects, stranger=wanted.stranger)
+            held = tuple(HeldCommitment(each.commitment, kept=each.kept) for each in found_ones)
+            return Loaded(wanted, epoch, HeldCommitments(held))
         with self._store.view() as view:
             epoch = view.newest_change()
             if wanted.kind == "key":
@@ -360,7 +406,9 @@ class WorkingSet:
             if changed is None or not changed.isdisjoint(_refs(loaded)):
                 return
         wanted = loaded.wanted
-        if wanted.kind == "key":
+        if isinstance(loaded.found, HeldCommitments):
+            self._admit_commitments(wanted, loaded.found)
+        elif wanted.kind == "key":
             self._keys.keep(key_ref(wanted.region, wanted.ref), loaded.found)
         elif wanted.kind in ("version", "grants"):
             self._admit_part(wanted, loaded.found)
@@ -486,6 +534,29 @@ class WorkingSet:
                 if isinstance(other, HeldKey):
                     other.older.clear()
 
+    def _admit_commitments(self, wanted: Wanted, found: HeldCommitments) -> None:
+        if len(self._commitment_of) >= 2 * self._commitments.limit:  # of many that are not held any more
+            self._forget_commitments()
+        for named, held in zip(wanted.subjects, found.each, strict=True):
+            self._commitments.keep(named, held)
+            self._commitment_of[held.commitment] = named
+            self.unkept = self.unkept or not held.kept
+
+    def forget_unkept(self) -> None:
+        """Forget the commitments that nobody can tell a value by: perhaps there is one now that can be kept."""
+        self.unkept = False
+        gone = [
+            named
+            for named, held in self._commitments.items()
+            if isinstance(held, HeldCommitment) and not held.kept
+        ]
+        for named in gone:
+            del self._commitments[named]
+
+    def _forget_commitments(self) -> None:
+        self._commitments.clear()
+        self._commitment_of.clear()
+
     def _forget(self, kind: str, ref: str) -> None:
         if kind == "key":
             self._keys.pop(ref, None)
@@ -505,6 +576,8 @@ class WorkingSet:
             self._aliases.pop(ref, None)
         elif kind == "access-key":
             self._credentials.pop(ref, None)
+        elif kind == "subject":
+            self._commitments.pop(self._commitment_of.pop(ref, None), None)
 
     def _forget_who(self, refs: set[str]) -> None:
         """Forget all credentials that rest on any of these; all are looked at once, however many changes there are."""
@@ -516,6 +589,7 @@ class WorkingSet:
     def _forget_everything(self) -> None:
         for held in (self._keys, self._aliases, self._credentials, self._sessions):
             held.clear()
+        self._forget_commitments()
 
 
 def _name(view: View, held: HeldKey) -> None:
@@ -529,6 +603,8 @@ def _name(view: View, held: HeldKey) -> None:
 def _refs(loaded: Loaded) -> tuple[str, ...]:
     """The names under which the change feed would tell of what was loaded."""
     wanted, found = loaded.wanted, loaded.found
+    if isinstance(found, HeldCommitments):
+        return tuple(held.commitment for held in found.each)
     if wanted.kind == "alias":
         return (f"arn:aws:kms:{wanted.region}:{wanted.account}:{wanted.ref}",)
     if wanted.region:  # a key, a version, the grants of a key

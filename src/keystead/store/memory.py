@@ -30,6 +30,7 @@ from keystead.core.keystore import KeyStore
 from keystead.core.ports import Change, Store, Transaction, View
 from keystead.core.principal import INSTALLATION, AccessKey, Account, Principal, Provider
 from keystead.core.seal import SealSlot
+from keystead.core.subject import Subject
 
 T = TypeVar("T")
 Name = TypeVar("Name", str, int)
@@ -68,6 +69,7 @@ class _Tables:
     account_keys: dict[str, str] = field(default_factory=dict)
     seal_slots: dict[str, SealSlot] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    subjects: dict[str, Subject] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
 
     def copy(self) -> "_Tables":
@@ -88,6 +90,7 @@ class _Tables:
             dict(self.account_keys),
             dict(self.seal_slots),
             dict(self.settings),
+            dict(self.subjects),
             list(self.changes),
         )
 
@@ -327,6 +330,23 @@ class _View(View):
         return self._tables.settings.get(name)
 
     @override
+    def subject(self, lookup: str) -> Subject | None:
+        return next((each for each in self._tables.subjects.values() if each.lookup == lookup), None)
+
+    @override
+    def subject_of(self, commitment: str) -> Subject | None:
+        return self._tables.subjects.get(commitment)
+
+    @override
+    def subjects(self, member: str, after: str, limit: int) -> list[Subject]:
+        found = (each for each in self._tables.subjects.values() if each.member == member)
+        return _page(found, lambda each: each.commitment, after, limit)
+
+    @override
+    def room_for_subjects(self, most: int) -> bool:
+        return len(self._tables.subjects) < most
+
+    @override
     def newest_change(self) -> int:
         return self._tables.changes[-1].seq if self._tables.changes else 0
 
@@ -545,6 +565,19 @@ class _Transaction(_View, Transaction):
         _storable((name, value))
         self._tables.settings[name] = value
         self._wrote("setting", name)
+
+    @override
+    def add_subject(self, subject: Subject) -> None:
+        _storable(astuple(subject))
+        if self.subject_of(subject.commitment) or self.subject(subject.lookup):
+            raise AlreadyExists("there is such a subject already")
+        self._tables.subjects[subject.commitment] = subject
+        self._wrote("new-subject", subject.commitment)
+
+    @override
+    def erase_subject(self, commitment: str) -> None:
+        if self._tables.subjects.pop(commitment, None) is not None:
+            self._wrote("subject", commitment)
 
 
 class Memory(Store):

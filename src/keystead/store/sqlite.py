@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,6 +45,7 @@ from sqlalchemy import (
     exc,
     func,
     insert,
+    literal_column,
     select,
     update,
 )
@@ -68,6 +70,7 @@ from keystead.core.keystore import KeyStore
 from keystead.core.ports import Change, Store, Transaction, View
 from keystead.core.principal import INSTALLATION, AccessKey, Account, Principal, Provider
 from keystead.core.seal import SealSlot
+from keystead.core.subject import PREFIX, Subject
 from keystead.store.schema import migration, rows, tables
 
 T = TypeVar("T")
@@ -80,6 +83,8 @@ KEPT_CHANGES = 100_000
 """Rows of the change feed that are kept: who was away for longer starts from an empty cache."""
 PRUNE_EVERY = 1_000
 """The feed is pruned when its number passes a multiple of this."""
+ERASED = "erased:"
+"""What the commitment of an erased subject begins with: as long as `PREFIX`, and before it in the order."""
 CHECKED_BYTES = 64 * 1024 * 1024
 """Up to this size (some 30 ms) the whole file is checked whenever it is opened."""
 
@@ -198,6 +203,17 @@ ACCOUNT_KEYS = select(tables.account_keys.c.account, tables.account_keys.c.wrapp
 )
 SEAL_SLOTS = select(tables.seal_slots).order_by(tables.seal_slots.c.id)
 SETTING = select(tables.settings.c.value).where(*_by(tables.settings, "name"))
+# What was erased is below this in the order of commitments, and is not there any more.
+_SUBJECTS = select(tables.subjects).where(tables.subjects.c.commitment >= PREFIX)
+SUBJECT = _SUBJECTS.where(*_by(tables.subjects, "lookup"))
+SUBJECT_OF = _SUBJECTS.where(*_by(tables.subjects, "commitment"))
+SUBJECTS = _page(_SUBJECTS.where(*_by(tables.subjects, "member")), tables.subjects.c.commitment)
+ROWS_OF_SUBJECTS: Select[Any] = select(func.coalesce(func.max(literal_column("rowid")), 0)).select_from(
+    tables.subjects
+)
+COUNT_SUBJECTS = (
+    select(func.count()).select_from(tables.subjects).where(tables.subjects.c.commitment >= PREFIX)
+)
 NEWEST_CHANGE = select(func.coalesce(func.max(_c.seq), 0))
 OLDEST_CHANGE = select(func.coalesce(func.min(_c.seq), 1))
 CHANGES = (
@@ -243,6 +259,12 @@ PUT_ACCOUNT_KEY = _put(tables.account_keys)
 PUT_SEAL_SLOT = _put(tables.seal_slots)
 DELETE_SEAL_SLOT = delete(tables.seal_slots).where(*_by(tables.seal_slots, "id"))
 PUT_SETTING = _put(tables.settings)
+ADD_SUBJECT = upsert(tables.subjects).on_conflict_do_nothing()
+ERASE_SUBJECT = (
+    update(tables.subjects)
+    .where(tables.subjects.c.commitment == bindparam("of_commitment"))
+    .values({name: bindparam(f"new_{name}") for name in ("commitment", "lookup", "value", "salt")})
+)
 APPEND_CHANGE = insert(tables.changes)
 PRUNE_CHANGES = delete(tables.changes).where(_c.seq <= bindparam("last"))
 
@@ -534,6 +556,23 @@ class _View(View):
         return str(found[0][0]) if found else None
 
     @override
+    def subject(self, lookup: str) -> Subject | None:
+        return self._one(Subject, SUBJECT, lookup=lookup)
+
+    @override
+    def subject_of(self, commitment: str) -> Subject | None:
+        return self._one(Subject, SUBJECT_OF, commitment=commitment)
+
+    @override
+    def subjects(self, member: str, after: str, limit: int) -> list[Subject]:
+        return self._all(Subject, SUBJECTS, member=member, after=after, limit=limit)
+
+    @override
+    def room_for_subjects(self, most: int) -> bool:
+        # The first number is at hand; to count takes a hundredth of a second for a million.
+        return any(self._session.rows(count, {})[0][0] < most for count in (ROWS_OF_SUBJECTS, COUNT_SUBJECTS))
+
+    @override
     def newest_change(self) -> int:
         return int(self._session.rows(NEWEST_CHANGE, {})[0][0])
 
@@ -716,6 +755,28 @@ class _Transaction(_View, Transaction):
     @override
     def put_setting(self, name: str, value: str) -> None:
         self._write("setting", name, PUT_SETTING, {"name": name, "value": value})
+
+    @override
+    def add_subject(self, subject: Subject) -> None:
+        if not self._write("new-subject", subject.commitment, ADD_SUBJECT, rows.row(subject)):
+            raise AlreadyExists("there is such a subject already")
+
+    @override
+    def erase_subject(self, commitment: str) -> None:
+        found = self.subject_of(commitment)
+        if found is None:
+            return
+        # Nothing can be told of it without the salt, which goes; but two rows that are erased must differ.
+        left = sha256(f"{found.salt} {commitment}".encode()).hexdigest()
+        new = {
+            "of_commitment": commitment,
+            "new_commitment": f"{ERASED}{left}",
+            "new_lookup": left,
+            "new_value": "-" * len(found.value.encode()),
+            "new_salt": "-" * len(found.salt),
+        }
+        self._write("subject", commitment, ERASE_SUBJECT, new)
+        self.erased = True
 
 
 # --- the store -------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ from keystead.service.gate import Answer, Gate
 from keystead.service.identities import identify
 from keystead.service.linking import Peer
 from keystead.service.quotas import Quotas
+from keystead.service.subjects import MOST as MOST_SUBJECTS
 from keystead.service.workingset import NotLoaded
 from keystead.store.memory import Memory
 from keystead.testing.audit import AuditBench, TurnedClock
@@ -125,6 +126,8 @@ class Installation:
         quotas: Quotas | None = None,
         regions: tuple[str, ...] = (),
         peers: tuple[Peer, ...] = (),
+        redactable: frozenset[str] = frozenset(),
+        most_subjects: int = MOST_SUBJECTS,
     ) -> Gate:
         """A process's own gate."""
         log = self.logs[slot] = self.audit.open(slot)
@@ -162,6 +165,8 @@ class Installation:
             marker_key=b"marker",
             regions=regions,
             peers=peers,
+            redactable=redactable,
+            most_subjects=most_subjects,
         )
 
     def _sign(self, name: str, text: str) -> bytes:

@@ -96,7 +96,7 @@ def matches(entry: Entry, question: Question) -> bool:
         and all(getattr(question, name) in ("", getattr(entry, name)) for name in _EQUAL)
         and (not question.principal or _is(entry.principal, question.principal))
         and (not question.key or _about(entry, question.key, question.version))
-        and (not question.source or _from(entry.source, question.source))
+        and (not question.source or entry.source in question.sources or _from(entry.source, question.source))
         and (not question.uses or (entry.outcome == OK and entry.action in CRYPTOGRAPHIC))
     )
 

@@ -23,6 +23,7 @@ from keystead.service.entry import Entry
 from keystead.service.gate import Answer, Gate
 from keystead.service.linking import Peer
 from keystead.service.quotas import Quotas
+from keystead.service.subjects import MOST as MOST_SUBJECTS
 from keystead.service.workingset import NotLoaded
 from keystead.testing.installation import ACCOUNT, REGION, Installation
 
@@ -40,10 +41,19 @@ class ServiceBench:
         quotas: Quotas | None = None,
         regions: tuple[str, ...] = (),
         peers: tuple[Peer, ...] = (),
+        redactable: frozenset[str] = frozenset(),
+        most_subjects: int = MOST_SUBJECTS,
     ) -> None:
         self.house = house or Installation()
         self.slot = slot
-        self.gate: Gate = self.house.gate(slot, quotas=quotas, regions=regions, peers=peers)
+        self.gate: Gate = self.house.gate(
+            slot,
+            quotas=quotas,
+            regions=regions,
+            peers=peers,
+            redactable=redactable,
+            most_subjects=most_subjects,
+        )
 
     def caller(self, who: str = "admin", region: str = REGION) -> Caller:
         """A user of the account by name, or any principal by ARN; every caller has a request id of its own."""

@@ -156,7 +156,12 @@ _CLASSES: Final[Mapping[Class, tuple[str, ...]]] = {
         "sts:TagSession",
     ),
     # Whoever could end a hold or remove records should neither use keys nor be the one whom they tell of.
-    Class.RECORDS: ("keystead:LiftLegalHold", "keystead:PruneAudit", "keystead:PutLegalHold"),
+    Class.RECORDS: (
+        "keystead:LiftLegalHold",
+        "keystead:PruneAudit",
+        "keystead:PutLegalHold",
+        "keystead:RedactSubject",
+    ),
     Class.SERVICE: (
         "keystead:DestroyKey",
         "keystead:ExpireKeyMaterial",

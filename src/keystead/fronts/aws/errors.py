@@ -71,6 +71,7 @@ ROWS: Final[Mapping[type[core.KeysteadError], Row]] = {
     # Of which key.
     core.NotFound: Row("NotFoundException"),
     core.AlreadyExists: Row("AlreadyExistsException"),
+    core.HeldBack: Row("ConflictException"),
     core.KeyDisabled: Row("DisabledException"),
     core.InvalidKeyState: Row("KMSInvalidStateException"),
     core.InvalidKeyUsage: Row("InvalidKeyUsageException"),

@@ -37,6 +37,7 @@ class _Query(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     oldest_first: bool = False
     limit: Limit = 100
     marker: Text = ""
+    as_written: bool = False
 
 
 class _Reach(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -68,6 +69,7 @@ def _events(result: r.Events) -> dict[str, object]:
         "marker": result.marker,
         "more": result.more,
         "missing": result.missing,
+        "disclosed": msgspec.to_builtins(result.disclosed),
     }
 
 

@@ -37,6 +37,13 @@ class _Lifted(msgspec.Struct, forbid_unknown_fields=True):
     reason: _Reason
 
 
+class _Subject(msgspec.Struct, forbid_unknown_fields=True):
+    member: Name
+    value: _Key
+    reason: _Reason
+    despite_holds: bool = False
+
+
 class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
     pass
 
@@ -68,7 +75,8 @@ def _entries(told: r.AccountEntries) -> Mapping[str, object]:
                 "entry": None if row.seen is None else row.seen.decode(),
             }
             for row in told.rows
-        ]
+        ],
+        "disclosed": msgspec.to_builtins(told.disclosed),
     }
 
 
@@ -90,6 +98,11 @@ ROWS: Final[Mapping[str, Row]] = {
     "LiftLegalHold": Row(_Lifted, lambda t: c.LiftLegalHold(t.name, t.reason), lambda told: _hold(told.hold)),
     "ListLegalHolds": Row(
         _Nothing, lambda _: c.ListLegalHolds(), lambda told: {"holds": [_hold(each) for each in told.holds]}
+    ),
+    "RedactSubject": Row(
+        _Subject,
+        lambda t: c.RedactSubject(t.member, t.value, t.reason, t.despite_holds),
+        lambda told: {"commitment": told.commitment},
     ),
     "PlanPruning": Row(_Nothing, lambda _: c.PlanPruning(), _pruning),
     "PruneAudit": Row(_Nothing, lambda _: c.PruneAudit(), _pruning),

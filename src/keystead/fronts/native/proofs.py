@@ -29,6 +29,7 @@ def _proofs(told: r.Proofs) -> Mapping[str, object]:
         "proofs": [msgspec.json.decode(proof) for proof in told.proofs],
         "pending": told.pending,
         "missing": told.missing,
+        "disclosed": msgspec.to_builtins(told.disclosed),
     }
 
 

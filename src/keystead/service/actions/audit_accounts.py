@@ -10,7 +10,9 @@ from keystead.service.action import Action, Mode
 from keystead.service.commands import Command
 from keystead.service.commands import ledger as c
 from keystead.service.desk import Desk
+from keystead.service.entry import decode
 from keystead.service.results import ledger as r
+from keystead.service.subjects import committed, disclose
 
 MOST_ENTRIES = 1000
 
@@ -29,7 +31,9 @@ def list_account_entries(command: c.ListAccountEntries, desk: Desk) -> r.Account
     desk.allow("keystead:ListAccountEntries")
     if command.first < 0 or not 1 <= command.limit <= MOST_ENTRIES:
         raise InvalidRequest(f"first must not be negative, and limit from 1 to {MOST_ENTRIES}")
-    return r.AccountEntries(desk.account_logs.rows(command.log, desk.account, command.first, command.limit))
+    rows = desk.account_logs.rows(command.log, desk.account, command.first, command.limit)
+    entries = (decode(row.seen) for row in rows if row.seen is not None)
+    return r.AccountEntries(rows, disclose(desk.tx, (each for entry in entries for each in committed(entry))))
 
 
 ACTIONS: dict[type[Command], Action] = {

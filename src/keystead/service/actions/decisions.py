@@ -19,6 +19,7 @@ from keystead.service.concerns import hide, owners
 from keystead.service.desk import Desk
 from keystead.service.entry import Entry, decode
 from keystead.service.results.decisions import Explained, Explanation
+from keystead.service.subjects import committed, disclose, show
 
 
 def explain_decision(command: c.ExplainDecision, desk: Desk) -> Explanation:
@@ -31,6 +32,7 @@ def explain_decision(command: c.ExplainDecision, desk: Desk) -> Explanation:
         entry = decode(data)
         if desk.account in (entry.account, *owners(entry)):
             hide(entry, desk.account)
+            show(entry, disclose(desk.tx, committed(entry)))
             decisions.append(Explained(event, entry, tuple(_changed(entry, desk))))
     if not decisions:
         raise NotFound(

@@ -14,7 +14,9 @@ from keystead.service.commands import Command
 from keystead.service.commands import proofs as c
 from keystead.service.concerns import seen
 from keystead.service.desk import Desk
+from keystead.service.entry import decode
 from keystead.service.results import proofs as r
+from keystead.service.subjects import committed, disclose
 
 VKEY_SETTING = "audit-vkey"
 
@@ -29,6 +31,7 @@ def prove_event(command: c.ProveEvent, desk: Desk) -> r.Proofs:
         missing = found.missing
         events = [event for event, entry in found.entries if desk.account in dict(seen(entry))]
     proofs, pending = [], []
+    hidden: list[str] = []
     for event in events:
         proof = desk.journal.prove(event)
         if proof is None:
@@ -43,12 +46,13 @@ def prove_event(command: c.ProveEvent, desk: Desk) -> r.Proofs:
                 f"can prove it, from the files."
             )
         proofs.append(proof.text)
+        hidden += committed(decode(entry))
     if not events:
         raise NotFound(
             f"There is no request {command.name} about this account's principals or keys"
             + (f" in what was searched: {missing}." if missing else ".")
         )
-    return r.Proofs(tuple(proofs), tuple(pending), missing)
+    return r.Proofs(tuple(proofs), tuple(pending), missing, disclose(desk.tx, hidden))
 
 
 def prove_consistency(command: c.ProveConsistency, desk: Desk) -> r.Consistency:

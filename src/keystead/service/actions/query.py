@@ -23,6 +23,7 @@ from keystead.core.policy import decide, parse_key_policy
 from keystead.core.policy.decision import Ruling
 from keystead.core.principal import Principal, root_arn
 from keystead.core.query import DIMENSIONS, MOST_ROWS, Count, Place, Question
+from keystead.core.subject import SOURCE
 from keystead.service.action import Action, Mode
 from keystead.service.actions.guardrails import check_first_account
 from keystead.service.caller import Identity
@@ -34,9 +35,11 @@ from keystead.service.desk import Desk, asked_by
 from keystead.service.entry import Entry
 from keystead.service.identities import identify
 from keystead.service.results.query import Event, Events, Openable, Reach
+from keystead.service.subjects import MOST_LOOKED_AT, committed, disclose, listed, show
 
 SECONDS: Final = 10.0  # that a question may take
 SUBJECT_CHARACTERS: Final = 500
+MOST_SOURCES: Final = 5_000  # that are committed to, of one network
 MOST_KEYS: Final = 10_000  # that are looked at for what somebody could open
 _PAGE: Final = 500
 _LIST: Final = "audit"
@@ -56,18 +59,22 @@ _TOLD: Final = (
 
 def query_audit(command: c.QueryAudit, desk: Desk) -> Events:
     """The entries that concern the caller's account and are asked about, or how many there are."""
-    desk.entry.subject = _text(command)
+    desk.entry.subject = _text(command, desk)
     desk.allow("keystead:QueryAudit")
     if command.everything:
         check_first_account(desk)
     question = _question(command, desk)
-    question = altered(question, after=_after(desk.read_marker(_LIST, command.marker)))
-    answered = desk.records.ask(question, SECONDS)
+    committed_to, missing = _commitments(command.source, desk)
+    after = _after(desk.read_marker(_LIST, command.marker))
+    answered = desk.records.ask(altered(question, after=after, sources=committed_to), SECONDS)
+    entries = [msgspec.convert(row.entry, Entry) for row in answered.rows]
+    disclosed = disclose(desk.tx, (each for entry in entries for each in committed(entry)))
     events = []
-    for row in answered.rows:
-        entry = msgspec.convert(row.entry, Entry)
+    for row, entry in zip(answered.rows, entries, strict=True):
         if not command.everything:
             hide(entry, desk.account)
+        if not command.as_written:
+            show(entry, disclosed)
         events.append(Event(f"{answered.origin}/{row.log}/{row.index}", entry))
     after = answered.after
     return Events(
@@ -76,7 +83,8 @@ def query_audit(command: c.QueryAudit, desk: Desk) -> Events:
         list(answered.counts),
         "" if after is None else desk.make_marker(_LIST, f"{after.time} {after.log} {after.index}"),
         answered.more,
-        answered.missing,
+        "; ".join(filter(None, [answered.missing, missing])),
+        disclosed,
     )
 
 
@@ -184,11 +192,55 @@ def _after(text: str) -> Place | None:
         raise InvalidMarker("The marker is not one that this list gave out.") from None
 
 
-def _text(command: c.QueryAudit) -> str:
+def _commitments(source: str, desk: Desk) -> tuple[tuple[str, ...], str]:
+    """What entries may hold instead of an address, or of those in a network; and what was not looked at, in words."""
+    if not source:
+        return (), ""
+    network = ipaddress.ip_network(source, strict=False)
+    if network.num_addresses == 1:
+        subject = desk.subject(SOURCE, str(network.network_address)) or desk.subject(SOURCE, source)
+        return () if subject is None else (subject.commitment,), ""
+    found: list[str] = []
+    for number, subject in enumerate(listed(desk.tx, SOURCE)):
+        if number == MOST_LOOKED_AT:
+            return tuple(
+                found
+            ), f"only {MOST_LOOKED_AT:,} of the addresses that are committed to were looked at"
+        if not _within(subject.value, network):
+            continue
+        if len(found) == MOST_SOURCES:
+            raise InvalidRequest(
+                f"More than {MOST_SOURCES:,} addresses are in that network: ask about a smaller one."
+            )
+        found.append(subject.commitment)
+    return tuple(found), ""
+
+
+def _within(address: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    try:
+        return ipaddress.ip_address(address) in network
+    except ValueError:
+        return False
+
+
+def _source(source: str, desk: Desk) -> str:
+    """The address or network of a question, as it may be written down."""
+    if SOURCE not in desk.redactable:
+        return source
+    try:
+        network = ipaddress.ip_network(source, strict=False)
+    except ValueError:
+        return "?"
+    return str(network) if network.num_addresses > 1 else " ".join(_commitments(source, desk)[0]) or "?"
+
+
+def _text(command: c.QueryAudit, desk: Desk) -> str:
     """The question as the audit has it, within bounds."""
     parts = [] if command.key is None else [f"key={command.key.name}"]
     for name in _TOLD:
         value = getattr(command, name)
+        if value and name == "source":
+            value = _source(value, desk)
         if value:
             parts.append(f"{name}={','.join(value) if isinstance(value, tuple) else value}")
     return " ".join(parts)[:SUBJECT_CHARACTERS]

@@ -1,17 +1,28 @@
-"""How long the audit is kept: legal holds, and the removal of what is over its time.
+"""How long the audit is kept: legal holds, the removal of what is over its time, and redaction.
 
 Durations are settings of the installation (``[audit]``), which no caller can change. A hold is an account's own
 affair: it keeps what the audit has of the account or of one of its keys, whatever the durations say, until somebody
 with another permission lifts it.
 
 Removing is the first account's, and the daily job's. The entry of it says which entries are gone.
+
+Redacting takes one value out of all entries of all accounts (`keystead.core.subject`), so it is the first account's as
+well. The entry of it names the commitment and never the value.
 """
 
 from typing import Final, NamedTuple
 
-from keystead.core.errors import AlreadyExists, InvalidRequest, LimitExceeded, NotFound, StoreUnavailable
+from keystead.core.errors import (
+    AlreadyExists,
+    HeldBack,
+    InvalidRequest,
+    LimitExceeded,
+    NotFound,
+    StoreUnavailable,
+)
 from keystead.core.ledger import Removable
 from keystead.core.retention import Hold
+from keystead.core.subject import MEMBERS
 from keystead.service import holds
 from keystead.service.action import Action, Mode
 from keystead.service.actions.guardrails import check_first_account
@@ -72,6 +83,32 @@ def list_legal_holds(_: c.ListLegalHolds, desk: Desk) -> r.LegalHolds:
     return r.LegalHolds([each for each in holds.read(holds.text(desk.tx)) if each.account == desk.account])
 
 
+def redact_subject(command: c.RedactSubject, desk: Desk) -> r.Redacted:
+    """Erase a value and its salt; what entries hold of it is then a number that says nothing to anybody."""
+    desk.entry.subject = command.member if command.member in MEMBERS else ""
+    desk.allow("keystead:RedactSubject")
+    check_first_account(desk)
+    if command.member not in MEMBERS:
+        raise InvalidRequest(f"What can be redacted is a {' or a '.join(MEMBERS)}.")
+    reason = _reason(command.reason)
+    if not command.value or command.value in reason:
+        raise InvalidRequest("Give the value, and a reason without it: the reason is on record.")
+    subject = desk.subject(command.member, command.value)
+    if subject is None:
+        raise NotFound(
+            f"There is no such {command.member} in the audit as a commitment: was it redacted already?"
+        )
+    desk.entry.subject = f"{command.member} {subject.commitment}"
+    desk.entry.detail = reason
+    if not command.despite_holds and (held := holds.read(holds.text(desk.tx))):
+        raise HeldBack(
+            f"There are {len(held)} legal holds, and what they keep may have it: lift them, or say that it is redacted "
+            "despite them."
+        )
+    desk.tx.erase_subject(subject.commitment)
+    return r.Redacted(subject.commitment)
+
+
 def plan_pruning(_: c.PlanPruning, desk: Desk) -> r.Pruning:
     """What could be removed now."""
     desk.allow("keystead:PlanPruning")
@@ -126,6 +163,7 @@ ACTIONS: dict[type[Command], Action] = {
     c.PutLegalHold: Action("keystead:PutLegalHold", Mode.WRITE, put_legal_hold),
     c.LiftLegalHold: Action("keystead:LiftLegalHold", Mode.WRITE, lift_legal_hold),
     c.ListLegalHolds: Action("keystead:ListLegalHolds", Mode.READ, list_legal_holds),
+    c.RedactSubject: Action("keystead:RedactSubject", Mode.WRITE, redact_subject),
     c.PlanPruning: Action("keystead:PlanPruning", Mode.READ, plan_pruning),
     c.PruneAudit: Action("keystead:PruneAudit", Mode.WRITE, prune_audit, before=prepare_pruning),
 }

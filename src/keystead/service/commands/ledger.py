@@ -40,5 +40,14 @@ class PlanPruning(Command, frozen=True, gc=False):
     """What could be removed from the audit now."""
 
 
+class RedactSubject(Command, frozen=True, gc=False):
+    """Take a value out of all audit entries that have it in a member which holds commitments."""
+
+    member: str
+    value: str
+    reason: str
+    despite_holds: bool = False
+
+
 class PruneAudit(Command, frozen=True, gc=False):
     """Remove from the audit what is over its time."""

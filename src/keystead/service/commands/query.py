@@ -27,6 +27,7 @@ class QueryAudit(Command, frozen=True, gc=False, kw_only=True):
     oldest_first: bool = False
     limit: int = 100
     marker: str = ""
+    as_written: bool = False  # leave commitments where they are
 
 
 class AuditReach(Command, frozen=True, gc=False, kw_only=True):

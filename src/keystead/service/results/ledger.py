@@ -1,10 +1,11 @@
 """What is said of an account's own part of the audit, and of how long the audit is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from keystead.core.ledger import Row, Section
 from keystead.core.retention import Hold
 from keystead.service.results import Result
+from keystead.service.subjects import Disclosed
 
 
 class AccountHeads(Result):
@@ -19,6 +20,13 @@ class AccountEntries(Result):
     """Some of an account's entries in one log, in order."""
 
     rows: Sequence[Row]
+    disclosed: Mapping[str, Disclosed]  # by the commitments in the entries
+
+
+class Redacted(Result):
+    """What stood for the value that is gone."""
+
+    commitment: str
 
 
 class LegalHold(Result):

@@ -1,6 +1,9 @@
 """Proofs of what the audit logs hold, each as the text that verifiers read."""
 
+from collections.abc import Mapping
+
 from keystead.service.results import Result
+from keystead.service.subjects import Disclosed
 
 
 class Proofs(Result):
@@ -9,6 +12,7 @@ class Proofs(Result):
     proofs: tuple[str, ...]
     pending: tuple[str, ...]  # events that no checkpoint covers yet: a second later one does
     missing: str  # why there may be more events, in words; empty when there are not
+    disclosed: Mapping[str, Disclosed]  # by the commitments in the entries
 
 
 class Consistency(Result):

@@ -1,8 +1,11 @@
 """What is said of the audit as a whole."""
 
+from collections.abc import Mapping
+
 from keystead.core.query import Count
 from keystead.service.entry import Entry
 from keystead.service.results import Result
+from keystead.service.subjects import Disclosed
 
 
 class Event(Result):
@@ -21,6 +24,7 @@ class Events(Result):
     marker: str  # of the next page; empty on the last
     more: bool  # there are more counts than were asked for
     missing: str  # what was not searched, in words
+    disclosed: Mapping[str, Disclosed]  # by the commitments in the entries
 
 
 class Openable(Result):

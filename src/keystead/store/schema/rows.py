@@ -20,6 +20,7 @@ from keystead.core.keystore import KeyStore
 from keystead.core.ports import Change
 from keystead.core.principal import AccessKey, Account, Principal, Provider
 from keystead.core.seal import SealSlot
+from keystead.core.subject import Subject
 from keystead.store.schema import tables
 
 Record = TypeVar(
@@ -37,6 +38,7 @@ Record = TypeVar(
     Provider,
     SealSlot,
     Change,
+    Subject,
 )
 
 _TABLES = {
@@ -53,6 +55,7 @@ _TABLES = {
     Provider: tables.providers,
     SealSlot: tables.seal_slots,
     Change: tables.changes,
+    Subject: tables.subjects,
 }
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _TABLES}
 _NAMES = {kind: tuple(column.name for column in table.primary_key) for kind, table in _TABLES.items()}

@@ -295,6 +295,21 @@ settings = Table(
     Column("value", Text, nullable=False),
 )
 
+# A subject is erased in its place, by texts of the same length: a row that is deleted makes the database move others,
+# and moving leaves copies behind here and there, which nothing erases. For the same reason rows are only ever added at
+# the end, and no index holds a value.
+subjects = Table(
+    "subjects",
+    metadata,
+    Column("commitment", NAME, primary_key=True),
+    Column("lookup", NAME, nullable=False),
+    Column("member", NAME, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("salt", Text, nullable=False),
+    Column("created", Double, nullable=False),
+)
+Index("subjects_by_value", subjects.c.lookup, unique=True)
+
 # `seq` is the epoch. AUTOINCREMENT, because a number must not come back after its row was pruned.
 changes = Table(
     "changes",

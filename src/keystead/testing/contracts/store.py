@@ -30,6 +30,7 @@ from keystead.core.principal import (
     user_arn,
 )
 from keystead.core.seal import SealSlot
+from keystead.core.subject import Subject
 
 ACCOUNT, OTHER_ACCOUNT = "111111111111", "222222222222"
 REGION, OTHER_REGION = "eu-central-1", "us-east-1"
@@ -184,6 +185,18 @@ def a_slot(slot_id: str = "s1") -> SealSlot:
     )
 
 
+def a_subject(name: str = "1", member: str = "source", value: str = "192.0.2.7") -> Subject:
+    """An ordinary subject of the audit, of which no other has the name."""
+    return Subject(
+        commitment=f"sha256:{name}",
+        lookup=f"l{name}",
+        member=member,
+        value=value,
+        salt="0123456789abcdef",
+        created=7.0,
+    )
+
+
 # Every write there is, on a furnished store: what it does, and the changes that it appends. In this order
 # they can all be made in one transaction.
 WRITES: dict[str, tuple[Callable[[Transaction], object], list[tuple[str, str]]]] = {
@@ -226,6 +239,8 @@ WRITES: dict[str, tuple[Callable[[Transaction], object], list[tuple[str, str]]]]
     "put_seal_slot": (lambda t: t.put_seal_slot(a_slot("s3")), [("seal-slot", "s3")]),
     "delete_seal_slot": (lambda t: t.delete_seal_slot("s1"), [("seal-slot", "s1")]),
     "put_setting": (lambda t: t.put_setting("colour", "blue"), [("setting", "colour")]),
+    "add_subject": (lambda t: t.add_subject(a_subject("3")), [("new-subject", "sha256:3")]),
+    "erase_subject": (lambda t: t.erase_subject("sha256:1"), [("subject", "sha256:1")]),
     "delete_principal": (
         lambda t: t.delete_principal(a_principal().arn),
         [("access-key", "AKIA1"), ("principal", a_principal().arn)],
@@ -251,6 +266,7 @@ IDLE: dict[str, Callable[[Transaction], object]] = {
     "delete_declaration elsewhere": lambda t: t.delete_declaration(OTHER_ACCOUNT, POLICY, "readers"),
     "delete_provider": lambda t: t.delete_provider("nothing"),
     "delete_seal_slot": lambda t: t.delete_seal_slot("nothing"),
+    "erase_subject": lambda t: t.erase_subject("sha256:9"),
 }
 
 # Everything that may be asked of a view.
@@ -291,6 +307,10 @@ QUESTIONS: dict[str, Callable[[View], object]] = {
     "account_keys": lambda v: v.account_keys(),
     "seal_slots": lambda v: v.seal_slots(),
     "setting": lambda v: v.setting("colour"),
+    "subject": lambda v: v.subject("l1"),
+    "subject_of": lambda v: v.subject_of("sha256:1"),
+    "subjects": lambda v: v.subjects("source", "", 10),
+    "room_for_subjects": lambda v: not v.room_for_subjects(2),
     "newest_change": lambda v: v.newest_change(),
     "changes": lambda v: v.changes(0, 100),
     "changed_by": lambda v: v.changed_by("furnish"),
@@ -318,6 +338,8 @@ def furnish(store: Store) -> None:
         t.put_seal_slot(a_slot("s1"))
         t.put_seal_slot(a_slot("s2"))
         t.put_setting("colour", "red")
+        t.add_subject(a_subject("1"))
+        t.add_subject(a_subject("2", "source_identity"))
 
 
 def everything(view: View) -> dict[str, object]:
@@ -997,6 +1019,43 @@ class StoreContract:
         with furnished.view() as v:
             assert not v.changed_by("r2")
 
+    def test_a_subject_is_there_once(self, furnished: Store) -> None:
+        """Neither another value gets a subject's commitment, nor a value two of them."""
+        for other in (replace(a_subject("1"), lookup="l9"), replace(a_subject("9"), lookup="l1")):
+            with pytest.raises(AlreadyExists), furnished.transact("r") as t:
+                t.add_subject(other)
+        with furnished.view() as v:
+            assert v.subjects("source", "", 10) == [a_subject("1")]
+
+    def test_an_erased_subject_is_found_by_nothing(self, furnished: Store) -> None:
+        """Its value may come back, as another subject; until then there is room for one more."""
+        with furnished.transact("r") as t:
+            t.erase_subject("sha256:1")
+            assert t.room_for_subjects(2)
+            assert t.subject("l1") is None
+        with furnished.view() as v:
+            assert (v.subject("l1"), v.subject_of("sha256:1"), v.subjects("source", "", 10)) == (
+                None,
+                None,
+                [],
+            )
+            assert v.subjects("source_identity", "", 10) == [a_subject("2", "source_identity")]
+        again = replace(a_subject("5"), lookup="l1")
+        with furnished.transact("r") as t:
+            t.add_subject(again)
+        with furnished.view() as v:
+            assert v.subject("l1") == v.subject_of("sha256:5") == again
+            assert not v.room_for_subjects(2)
+
+    def test_subjects_come_in_pages(self, furnished: Store) -> None:
+        """By commitment, and those of one member only."""
+        with furnished.transact("r") as t:
+            for name in ("4", "3"):
+                t.add_subject(a_subject(name))
+        with furnished.view() as v:
+            assert [each.commitment for each in v.subjects("source", "", 2)] == ["sha256:1", "sha256:3"]
+            assert [each.commitment for each in v.subjects("source", "sha256:3", 2)] == ["sha256:4"]
+
     def test_the_last_seal_slot_cannot_go(self, furnished: Store) -> None:
         """Without a slot nothing opens the root key, so the last one stays."""
         with furnished.transact("r") as t:
@@ -1159,7 +1218,7 @@ class StoreContract:
             epoch = view.newest_change()
         with furnished.transact("the-request") as t:
             write(t)
-            if write is not WRITES["add_version"][0]:  # the one write that cannot be repeated
+            if write not in (WRITES["add_version"][0], WRITES["add_subject"][0]):  # what is not repeated
                 write(t)
 
         with furnished.view() as view:

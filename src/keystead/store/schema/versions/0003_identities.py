@@ -1,4 +1,4 @@
-"""Accounts, what principals may be and do, declarations and identity providers.
+"""Accounts, what principals may be and do, declarations, identity providers and subjects of the audit.
 
 A principal's new columns have a value in every row, so its table is laid anew like those of 0002, and with it the
 one that refers to it. Every account that has a key-encryption key becomes an account with a name; the service's own,
@@ -81,6 +81,7 @@ def upgrade() -> None:
     op.create_index("principal_links_of_principal", "principal_links", ["principal"])
     op.create_index("access_keys_of_principal", "access_keys", ["principal", "id"])
     op.create_index("providers_of_account", "providers", ["account", "arn"])
+    op.create_index("subjects_by_value", "subjects", ["lookup"], unique=True)
 
 
 def _add_tables() -> None:
@@ -110,4 +111,13 @@ def _add_tables() -> None:
         sa.Column("authorities", sa.Text, nullable=False),
         sa.Column("keys", sa.Text, nullable=False),
         sa.Column("fetched", sa.Double, nullable=False),
+    )
+    op.create_table(
+        "subjects",
+        sa.Column("commitment", NAME, primary_key=True),
+        sa.Column("lookup", NAME, nullable=False),
+        sa.Column("member", NAME, nullable=False),
+        sa.Column("value", sa.Text, nullable=False),
+        sa.Column("salt", sa.Text, nullable=False),
+        sa.Column("created", sa.Double, nullable=False),
     )
