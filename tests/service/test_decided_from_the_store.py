@@ -298,13 +298,15 @@ class World:
         gate.working.catch_up()
         reference = KeyReference(self.key.name, account=HERE, region=REGION)
         held = self.credential()
-        more = {"access_key": ACCESS_KEY, "source": source, "secure": secure}
+
+        def caller() -> Caller:
+            request = f"r-{self.random.random()}"
+            return Caller(held.identity, request, REGION, access_key=ACCESS_KEY, source=source, secure=secure)
+
         encrypt = c.Encrypt(reference, b"x", {"app": app} if app else {})
         for _ in range(2):
-            caller = Caller(held.identity, f"r-{self.random.random()}", REGION, **more)  # type: ignore[arg-type]
-            yield "kms:Encrypt", self.bench.handle(caller, encrypt).entry
-        caller = Caller(held.identity, f"r-{self.random.random()}", REGION, **more)  # type: ignore[arg-type]
-        yield "kms:DescribeKey", gate.perform(caller, c.DescribeKey(reference)).entry
+            yield "kms:Encrypt", self.bench.handle(caller(), encrypt).entry
+        yield "kms:DescribeKey", gate.perform(caller(), c.DescribeKey(reference)).entry
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("KEYSTEAD_WORLDS", "60"))))
