@@ -356,8 +356,8 @@ def test_the_audit_is_kept_for_ever_unless_days_are_set() -> None:
     assert config.durations.days == {Kept.USES: 90, Kept.SESSIONS: 90, Kept.CHANGES: 3650}
     with pytest.raises(ConfigError, match=r"'audit\.uses_days' must be a whole number from 0 to 36500"):
         read('data = "d"\n[audit]\nuses_days = -1')
-    with pytest.raises(ConfigError, match=r"no setting 'audit\.redactable'"):
-        read('data = "d"\n[audit]\nredactable = []')
+    with pytest.raises(ConfigError, match=r"no setting 'audit\.redacted'"):
+        read('data = "d"\n[audit]\nredacted = []')
 
 
 WITNESSED = """

@@ -117,6 +117,13 @@ def test_every_way_of_asking_leaves_a_commitment(bench: ServiceBench) -> None:
     assert source.startswith(PREFIX)
 
 
+def test_whoever_only_reads_is_introduced_too(bench: ServiceBench) -> None:
+    """To ask for something that takes the store is enough."""
+    bench.do(c.ListKeys(), somebody(bench, who="alice"))
+    kept = values(bench)
+    assert (kept[bench.records[-1].source], kept[bench.records[-1].source_identity]) == (ALICE, "alice")
+
+
 def test_what_is_kept_can_be_checked_and_shown(bench: ServiceBench) -> None:
     """The salt, the member and the value make the commitment; in an entry the value takes its place."""
     bench.do(c.GenerateRandom(8), somebody(bench, who="alice"))

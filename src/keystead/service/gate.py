@@ -21,6 +21,7 @@ its loop, and writes none of them before it has returned.
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -570,14 +571,13 @@ class Gate:
             raise StoreUnavailable("What this request needs keeps changing: try again later.")
 
     def _introduced(self, caller: Caller) -> None:
-        """Introduce somebody, loading what that takes."""
-        for _ in range(MOST_TRIES):
-            try:
+        """Introduce somebody, loading what that takes; whoever is redacted in between is as if not introduced."""
+        try:
+            self.introduce(caller)
+        except NotLoaded as missing:
+            self.working.admit(self.working.load(missing.wanted))
+            with suppress(NotLoaded):
                 self.introduce(caller)
-            except NotLoaded as missing:
-                self.working.admit(self.working.load(missing.wanted))
-            else:
-                return
 
     def _takes_stranger(self) -> bool:
         """Whether one more value may be kept of somebody who has not proven who it is."""
