@@ -60,6 +60,7 @@ KMS_ERRORS: Final[Mapping[str, str]] = {
     "QueryUnavailable": "ServiceUnavailableException",
     "Reserved": "NotAuthorizedException",
     "RotationInProgress": "ConflictException",
+    "HeldBack": "ConflictException",
     "Serialization": "SerializationException",
     "ShuttingDown": "ServiceUnavailableException",
     "SignatureMismatch": "KMSInvalidSignatureException",
