@@ -85,6 +85,7 @@ STS_ERRORS: Final[Mapping[str, str]] = {
     "AccessDenied": "AccessDenied",
     "AuditUnavailable": "ServiceUnavailable",
     "CustodyUnavailable": "ServiceUnavailable",
+    "DryRun": "DryRunOperation",
     "ExpiredIdentityToken": "ExpiredTokenException",
     "ExpiredToken": "ExpiredToken",
     "IncompleteSignature": "IncompleteSignature",
