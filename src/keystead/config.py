@@ -17,7 +17,6 @@ It is written in TOML. ``keystead init`` writes a commented one; every setting h
 ``docs/reference/configuration.md`` describes each setting; a test compares.
 """
 
-import ipaddress
 import json
 import os
 import re
@@ -30,6 +29,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
+from keystead.core.address import is_loopback
 from keystead.core.errors import ConfigError
 from keystead.core.retention import Durations, Kept
 from keystead.core.subject import MEMBERS
@@ -473,7 +473,7 @@ def _check_url(sink: Sink) -> None:
         raise ConfigError(
             f"the setting 'sink.url' must be an address such as {encrypted}://siem.example:6514"
         )
-    if url.scheme == clear and not (sink.cleartext or _is_here(url.hostname or "")):
+    if url.scheme == clear and not (sink.cleartext or is_loopback(url.hostname or "")):
         raise ConfigError(
             f"the sink {sink.name!r} would send the audit unencrypted to {url.hostname}: "
             f"use {encrypted}://, or allow it by 'cleartext = true'"
@@ -487,14 +487,6 @@ def _check_brokers(sink: Sink) -> None:
         raise ConfigError("the setting 'sink.topic' must be up to 249 letters, digits, dots, hyphens and _")
     if (sink.secret_file is None) != (not sink.username):
         raise ConfigError("'sink.username' and 'sink.secret_file' go together: set both or neither")
-
-
-def _is_here(host: str) -> bool:
-    """Whether a host is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _durations(table: _Table) -> Durations:

@@ -82,15 +82,6 @@ def test_the_operator_is_warned_at_every_start(installation: Installation, said:
     assert "plain HTTP" in said.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("host", "own"),
-    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("kms", False)],
-)
-def test_which_addresses_are_this_machines_alone(host: str, own: bool) -> None:
-    """A name other than localhost may be anybody's."""
-    assert service._is_loopback(host) == own
-
-
 def test_keys_are_not_dumped(installation: Installation, said: io.StringIO) -> None:
     """Core dumps are off from the start on: a limit of one byte also keeps them from programs that collect them."""
     with pytest.raises(Stopped):

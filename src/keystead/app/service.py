@@ -8,7 +8,6 @@ sockets, and open their own store connections and audit logs. It has none itself
 """
 
 import fcntl
-import ipaddress
 import os
 import resource
 import socket
@@ -25,6 +24,7 @@ from keystead.app import witnessing
 from keystead.app.forgetting import forget
 from keystead.app.installation import CONTROL, Installation, Post
 from keystead.config import AUDIT, Address
+from keystead.core.address import is_loopback
 from keystead.core.errors import ConfigError, DataDamaged, KeysteadError, SealError
 from keystead.core.ports import Clock
 from keystead.federation import Issuers as Tokens
@@ -79,7 +79,7 @@ def run(installation: Installation, log: Log, ready: Callable[[int, int], None])
     forget(installation.secret_variables)
     for warning in installation.warnings:
         log.warning(warning)
-    if certificates is None and not _is_loopback(config.listen.host):
+    if certificates is None and not is_loopback(config.listen.host):
         log.warning(
             "the data plane speaks plain HTTP on a network address: plaintexts can be read on the way. Set "
             "[tls], or put a TLS proxy in front",
@@ -170,13 +170,6 @@ def _bind(wanted: Address, n: int) -> list[socket.socket]:
         raise ConfigError(
             f"cannot listen on {wanted} ({error.strerror}): stop what listens there, or choose another address"
         ) from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _work(

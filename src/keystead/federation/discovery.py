@@ -5,11 +5,11 @@ where the key set is. What is asked for is always https, except on this machine'
 elsewhere cannot send us there.
 """
 
-import ipaddress
 import re
 import ssl
 from typing import Final
 
+from keystead.core.address import is_loopback
 from keystead.core.errors import InvalidRequest, ProviderUnreachable
 from keystead.core.ports import Clock
 from keystead.federation import keys, wire
@@ -52,7 +52,7 @@ def fetch(url: str, authorities: str, clock: Clock, seconds: float) -> str:
 def parse(url: str) -> Target:
     """An issuer's URL; `InvalidRequest` if tokens of such a one are not taken."""
     found = _target(url) if len(url) <= MOST_CHARACTERS and _ISSUER.fullmatch(url) else None
-    if found is None or not (found.secure or _is_loopback(found.host)):
+    if found is None or not (found.secure or is_loopback(found.host)):
         raise InvalidRequest(
             f"The URL of an identity provider is https://HOST, with a port and a path if it has them, and at most "
             f"{MOST_CHARACTERS} characters: the issuer (iss) of its tokens, to the letter. http is for localhost only."
@@ -90,7 +90,7 @@ def _key_set(document: dict[str, object], issuer: Target) -> Target:
     found = _target(said) if isinstance(said, str) else None
     if found is None:
         raise Unreachable("its discovery document does not say where its keys are (jwks_uri)")
-    if not _is_loopback(issuer.host) and (not found.secure or _is_loopback(found.host)):
+    if not is_loopback(issuer.host) and (not found.secure or is_loopback(found.host)):
         raise Unreachable("its discovery document says that its keys are where they cannot be (jwks_uri)")
     return found
 
@@ -100,13 +100,6 @@ def _object(data: bytes) -> dict[str, object]:
         return read_object(data)
     except ValueError:
         raise Unreachable("its discovery document is not a JSON object") from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _unreachable(url: str, reason: str) -> ProviderUnreachable:

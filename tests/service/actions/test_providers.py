@@ -96,6 +96,15 @@ def test_an_issuer_that_cannot_be_asked_is_not_trusted(bench: ServiceBench, issu
     assert stored(bench, issuer) is None
 
 
+def test_only_the_first_account_trusts_issuers_on_this_machine(bench: ServiceBench, issuer: Issuer) -> None:
+    """Whoever has another account cannot have the server ask what else listens here."""
+    with bench.house.store.transact("another") as tx:
+        tx.put_setting("account", "999988887777")
+    told = bench.refusal(p.CreateProvider(issuer.url, FOR, issuer.authority))
+    assert told == "AccessDenied: Only a principal of the installation's first account may do that."
+    assert issuer.requests == []
+
+
 def test_an_issuer_is_trusted_once(bench: ServiceBench, issuer: Issuer) -> None:
     """The one that is there stays as it is, and nobody is asked."""
     made = create(bench, issuer)

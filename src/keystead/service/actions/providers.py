@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple, cast
 
+from keystead.core.address import leads_here
 from keystead.core.errors import AlreadyExists, InvalidRequest, LimitExceeded, NotFound
 from keystead.core.principal import Provider, provider_arn
 from keystead.service.action import Action, Mode
+from keystead.service.actions.guardrails import check_first_account
 from keystead.service.commands import Command
 from keystead.service.commands import providers as p
 from keystead.service.desk import Desk
@@ -124,6 +126,8 @@ def _check_new(command: p.CreateProvider, desk: Desk) -> str:
     arn = _allowed(desk, "keystead:CreateProvider", command.url)
     _check_audiences(command.audiences)
     _check_authorities(command.authorities)
+    if leads_here(command.url):  # what else listens on this machine is not every account's to knock at
+        check_first_account(desk)
     if desk.tx.provider(arn) is not None:
         raise AlreadyExists(f"The identity provider {arn} already exists.")
     if len(desk.tx.providers(desk.account, "", MOST_PROVIDERS)) == MOST_PROVIDERS:
