@@ -305,3 +305,15 @@ def test_the_working_set_forgets_what_it_has_no_room_for() -> None:
     assert len(values(bench)) == 8
     assert len(bench.gate.working._commitment_of) <= 6
     assert [values(bench)[entry.source] for entry in bench.records] == 2 * [f"192.0.2.{n}" for n in range(8)]
+
+
+def test_whoever_is_redacted_while_being_introduced_is_as_if_not(
+    bench: ServiceBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entry holds a commitment that nobody can tell the value by, and the request is answered."""
+    monkeypatch.setattr(bench.gate.working, "commitment", lambda _: None)
+    answer = bench.gate.ask(somebody(bench), c.ListKeys())
+    assert answer.error is None
+    assert answer.entry.source.startswith(PREFIX)
+    with bench.house.store.view() as view:
+        assert view.subject_of(answer.entry.source) is None

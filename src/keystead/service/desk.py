@@ -380,8 +380,6 @@ class Desk:
         by_key_policy: bool,
         suits: Callable[[Grant], bool] | None = None,
     ) -> Key:
-        if not by_key_policy and key.account != self.account:  # an identity policy alone does not reach there
-            raise unknown_key(self.caller, action, key.account, key.arn)
         policy = parse_key_policy(key.policy) if by_key_policy else None
         ruling = decide(self._about(key, reference, action, policy))
         if ruling.source == "none":  # neither allowed nor denied: a grant may allow it

@@ -14,6 +14,7 @@ from keystead.core.policy import (
     parse_guardrail,
     parse_identity_policy,
     parse_key_policy,
+    parse_trust_policy,
 )
 
 HERE, THERE = "111122223333", "444455556666"
@@ -346,3 +347,12 @@ def test_a_guardrail_only_denies() -> None:
         "Statement 1 (may): Effect must be Deny, because a guardrail gives nothing."
     )
     assert "not supported here: Principal" in refused(text(of_key(ALICE, "Deny")), parse_guardrail)
+
+
+def test_a_trust_policy_says_who() -> None:
+    """Everybody is too many to assume a role, but may be denied it."""
+    statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    with pytest.raises(MalformedPolicy, match="Principal must say who may assume the role"):
+        parse_trust_policy(json.dumps({"Statement": statement}))
+    denied = parse_trust_policy(json.dumps({"Statement": {**statement, "Effect": "Deny"}}))
+    assert denied.statements[0].principals == {"*"}

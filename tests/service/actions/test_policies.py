@@ -5,8 +5,11 @@ import json
 import pytest
 
 from keystead.core.policy import default_key_policy
+from keystead.core.principal import Principal, Session
+from keystead.service.caller import Caller
 from keystead.service.commands import kms as c
-from keystead.testing.installation import ACCOUNT
+from keystead.service.identities import identify
+from keystead.testing.installation import ACCOUNT, EVERYTHING, REGION
 from keystead.testing.service import ServiceBench, key_arn
 
 ADMIN = f"arn:aws:iam::{ACCOUNT}:user/admin"
@@ -99,6 +102,41 @@ def test_a_lockout_is_refused_with_the_statement_to_add(bench: ServiceBench) -> 
     narrow["Statement"] = [narrow["Statement"], statement]
     bench.do(c.PutKeyPolicy(key, json.dumps(narrow)))
     bench.do(c.PutKeyPolicy(key, default_key_policy(ACCOUNT)))
+
+
+def test_a_lockout_by_a_boundary_says_so(bench: ServiceBench) -> None:
+    """No statement of the key's policy would help a session whose limits do not let it put another."""
+    role = Principal(
+        arn=f"arn:aws:iam::{ACCOUNT}:role/deploy",
+        account=ACCOUNT,
+        name="deploy",
+        created=0.0,
+        policy=EVERYTHING,
+    )
+    with bench.house.store.transact("role") as tx:
+        tx.put_principal(role)
+    with bench.house.store.view() as view:
+        epoch = view.newest_change()
+    now = bench.house.clock.now()
+    session = Session(
+        access_key="ASIAX",
+        arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/ci",
+        principal=role.arn,
+        user_id="x",
+        issued=now,
+        epoch=epoch,
+        expires=now + 60,
+        policies=(policy_of("kms:CreateKey"),),
+    )
+    with bench.house.store.view() as view:
+        caller = Caller(identify(view, role, session), "r-session", REGION, "ASIAX", "sigv4")
+    told = bench.refusal(c.CreateKey(policy=policy(f"arn:aws:iam::{ACCOUNT}:role/deploy")), caller)
+    assert "Your session policy does not allow it: ask with other credentials." in told
+
+
+def policy_of(action: str) -> str:
+    """An identity policy that allows one action."""
+    return json.dumps({"Statement": {"Effect": "Allow", "Action": action, "Resource": "*"}})
 
 
 def test_a_lockout_by_a_denial_names_its_statement(bench: ServiceBench) -> None:

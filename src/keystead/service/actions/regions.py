@@ -15,7 +15,7 @@ from keystead.core.ports import View
 from keystead.service import linking, members
 from keystead.service.actions.tags import check_tags
 from keystead.service.commands import kms as c
-from keystead.service.desk import Desk, unknown_key
+from keystead.service.desk import Desk
 from keystead.service.results import Done
 from keystead.service.results.kms import KeyDescription, Replica
 
@@ -120,8 +120,6 @@ def _move_away(command: c.UpdatePrimaryRegion, desk: Desk, key: Key) -> Done:
 def _primary(command: c.ReplicateKey, desk: Desk) -> Key:
     """The key to replicate, and whether it may be, there."""
     key = desk.key(command.key, Event.USE, "kms:ReplicateKey")
-    if key.account != desk.account:  # AWS KMS, ReplicateKey: "Cross-account use: No"
-        raise unknown_key(desk.caller, "kms:ReplicateKey", key.account, key.arn)
     members.check_primary(key)
     members.check_settled(desk.tx, key)
     if command.region in key.members:
