@@ -371,3 +371,42 @@ def test_whether_a_request_came_over_tls_is_asked(secure: bool) -> None:
     caller.secure = secure
     answer = bench.answer(c.Encrypt(key, b"x"), caller)
     assert (answer.error is None) is secure
+
+
+@pytest.mark.parametrize("wanted", ["true", "false"])
+@pytest.mark.parametrize("by", ["id", "arn", "alias"])
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_policy_can_ask_whether_re_encryption_stays_on_one_key(
+    *, wanted: str, by: str, stays: bool
+) -> None:
+    """Of the key that it leaves and of the one that it goes to, whatever name that is given by."""
+    bench = ServiceBench()
+    here, there = (
+        under(bench, StringEquals={"aws:username": "alice"}, **condition)
+        for condition in ({}, {"Bool": {"kms:ReEncryptOnSameKey": wanted}})
+    )
+    bench.house.user("alice")
+    source = there if stays else here
+    bench.do(c.CreateAlias("alias/there", there))
+    target = {"id": there, "arn": reference_of(bench, there), "alias": KeyReference("alias/there", is_alias=True)}[by]
+    blob = bench.do(c.Encrypt(source, b"x")).blob
+    command = c.ReEncrypt(blob, target)
+    if stays is (wanted == "true"):
+        assert bench.do(command, "alice")
+    else:
+        assert "AccessDenied" in bench.refusal(command, "alice")
+
+
+def reference_of(bench: ServiceBench, key: KeyReference) -> KeyReference:
+    """The same key by its ARN."""
+    arn = bench.do(c.DescribeKey(key)).key.arn
+    return KeyReference(arn.rpartition("/")[2], account=ACCOUNT, region=REGION)
+
+
+def test_only_re_encryption_can_stay_on_one_key() -> None:
+    """Other requests, and those about no key, have no such value."""
+    bench = ServiceBench()
+    caller = bench.caller()
+    for command in (None, c.ListKeys(), c.ReEncrypt(b"", KeyReference("x"))):
+        at = Circumstances(caller=caller, entry=Entry(), action="kms:ReEncryptTo", command=command)
+        assert at.get("kms:reencryptonsamekey") is None

@@ -189,6 +189,17 @@ def _primary_region(at: Circumstances) -> str | None:
     return at.key.members[0] if at.key is not None and at.key.multi_region else None
 
 
+def _same_key(at: Circumstances) -> str | None:
+    """Whether ReEncrypt stays on one key, asked about the key that it leaves and about the one it goes to."""
+    if at.key is None or not isinstance(at.command, c.ReEncrypt):
+        return None
+    if at.action == "kms:ReEncryptTo":
+        return _text(at.entry.from_key == at.key.arn)
+    target = at.command.key
+    here = (target.account or at.caller.identity.account) == at.key.account
+    return _text(here and (target.name in at.aliases() if target.is_alias else target.name == at.key.id))
+
+
 def _request_tags(at: Circumstances) -> Pairs:
     found: Pairs | None = getattr(at.command, "tags", None)
     return found or ()
@@ -289,6 +300,7 @@ _KEYS: Final[Mapping[str, Fixed]] = {
     "kms:multiregion": _of_key("multi_region", lambda command: command.multi_region),
     "kms:multiregionkeytype": _multi_region_type,
     "kms:primaryregion": _primary_region,
+    "kms:reencryptonsamekey": _same_key,
     "kms:replicaregion": _of_command("region", "kms:ReplicateKey"),
     "kms:requestalias": lambda at: at.alias or None,
     "kms:resourcealiases": lambda at: tuple(at.aliases()),

@@ -224,6 +224,7 @@ HAVE: Final[Mapping[str, frozenset[str]]] = {
     "kms:keyagreementalgorithm": frozenset({"kms:DeriveSharedSecret"}),
     "kms:macalgorithm": frozenset({"kms:GenerateMac", "kms:VerifyMac"}),
     "kms:messagetype": frozenset({"kms:Sign", "kms:Verify"}),
+    "kms:reencryptonsamekey": frozenset({"kms:ReEncryptFrom", "kms:ReEncryptTo"}),
     "kms:replicaregion": frozenset({"kms:ReplicateKey"}),
     "kms:retiringprincipal": frozenset({"kms:CreateGrant"}),
     "kms:rotationperiodindays": frozenset({"kms:EnableKeyRotation"}),

@@ -97,7 +97,6 @@ UNFILLED: Final = (
     "aws:PrincipalServiceName",
     "aws:SourceAccount",
     "aws:SourceArn",
-    "kms:ReEncryptOnSameKey",
     "kms:RecipientAttestation:ImageSha384",
     "kms:RecipientAttestation:NitroTPMPCR",
     "kms:RecipientAttestation:PCR",
