@@ -7,7 +7,7 @@ import pytest
 from keystead.core.errors import InvalidRequest, KeysteadError, ProviderUnreachable
 from keystead.federation import discovery
 from keystead.federation.discovery import WELL_KNOWN, fetch, parse, trust
-from keystead.federation.wire import Target, Unreachable
+from keystead.network.http import Target, Unreachable
 from keystead.testing.audit import TurnedClock
 from keystead.testing.issuer import KEYS, Issuer
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from typing_extensions import override
 
 from keystead.core.errors import StoreUnavailable
 from keystead.core.names import KeyReference
@@ -223,9 +222,9 @@ def answering(serve: Callable[[socket.socket], None]) -> Iterator[str]:
         thread.join()
 
 
-def post(url: str, clock: TurnedClock | None = None) -> tuple[int, bytes]:
+def post(url: str) -> tuple[int, bytes]:
     """Send something there."""
-    return Post(url, ssl.create_default_context(), clock or TurnedClock())("/v1/LinkStates", b"{}", "x")
+    return Post(url, ssl.create_default_context(), TurnedClock())("/v1/LinkStates", b"{}", "x")
 
 
 def test_a_request_and_its_answer() -> None:
@@ -238,19 +237,19 @@ def test_nobody_there() -> None:
     """A port that nobody listens on, a server that speaks something else, one that has no TLS."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         port = listening.getsockname()[1]
-    with pytest.raises(NoAnswer, match="ConnectionRefusedError"):
+    with pytest.raises(NoAnswer, match="it cannot be reached"):
         post(f"http://127.0.0.1:{port}")
     with (
         answering(lambda s: s.sendall(b"hello\r\n\r\n")) as url,
-        pytest.raises(NoAnswer, match="BadStatusLine"),
+        pytest.raises(NoAnswer, match="does not answer as a web server does"),
     ):
         post(url)
-    with answering(lambda s: s.sendall(b"hello")) as url, pytest.raises(NoAnswer, match="SSLError"):
+    with answering(lambda s: s.sendall(b"hello")) as url, pytest.raises(NoAnswer, match="no TLS connection"):
         post(url.replace("http:", "https:"))
 
 
 def test_an_answer_without_an_end() -> None:
-    """It is not read further than a bound, and not for longer than a bound."""
+    """It is not read further than a bound; that it is not for longer than one is `keystead.network`'s part."""
     head = b"HTTP/1.1 200 OK\r\n\r\n"
 
     def long(s: socket.socket) -> None:
@@ -259,17 +258,5 @@ def test_an_answer_without_an_end() -> None:
         except OSError:
             return
 
-    with answering(long) as url, pytest.raises(NoAnswer, match="too long"):
+    with answering(long) as url, pytest.raises(NoAnswer, match="larger than"):
         post(url)
-
-    class Racing(TurnedClock):
-        @override
-        def monotonic(self) -> float:
-            self.time += 6.0
-            return self.time
-
-    with (
-        answering(lambda s: s.sendall(head + b"abc")) as url,
-        pytest.raises(NoAnswer, match="too slow"),
-    ):
-        post(url, Racing())

@@ -250,7 +250,7 @@ def test_an_answer_without_end_is_given_up(serve: Any) -> None:
         handler.end_headers()
         handler.wfile.write(bytes(200_000))
 
-    with pytest.raises(NoAnswer, match="too long"):
+    with pytest.raises(NoAnswer, match="larger than"):
         carrier(serve(post))(b"request")
 
 
@@ -261,10 +261,10 @@ def test_a_server_that_is_not_there_does_not_answer(scheme: str, monkeypatch: py
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         url = f"{scheme}://127.0.0.1:{sock.getsockname()[1]}"
-        with pytest.raises(NoAnswer, match="cannot be reached"):
+        with pytest.raises(NoAnswer, match=r"cannot be reached|has not answered within"):
             carrier(url)(b"request")
         sock.listen()
-        with pytest.raises(NoAnswer, match="cannot be reached"):
+        with pytest.raises(NoAnswer, match="has not answered within"):
             carrier(url)(b"request")
 
 

@@ -388,7 +388,11 @@ def test_a_policy_can_ask_whether_re_encryption_stays_on_one_key(
     bench.house.user("alice")
     source = there if stays else here
     bench.do(c.CreateAlias("alias/there", there))
-    target = {"id": there, "arn": reference_of(bench, there), "alias": KeyReference("alias/there", is_alias=True)}[by]
+    target = {
+        "id": there,
+        "arn": reference_of(bench, there),
+        "alias": KeyReference("alias/there", is_alias=True),
+    }[by]
     blob = bench.do(c.Encrypt(source, b"x")).blob
     command = c.ReEncrypt(blob, target)
     if stays is (wanted == "true"):

@@ -51,8 +51,8 @@ def test_a_message_arrives_as_it_was_sent(ends: tuple[socket.socket, socket.sock
 
 
 def test_what_is_no_plain_value_is_not_sent(ends: tuple[socket.socket, socket.socket]) -> None:
-    """It is a mistake of ours."""
-    with pytest.raises(NotImplementedError, match="a object is not sent"):
+    """It is a mistake of ours, and nothing of the message has gone."""
+    with pytest.raises(TypeError, match="not object"):
         frames.send(ends[0], [object()])
 
 

@@ -7,14 +7,17 @@ elsewhere cannot send us there.
 
 import re
 import ssl
+from http import HTTPStatus
 from typing import Final
 
 from keystead.core.address import is_loopback
 from keystead.core.errors import InvalidRequest, ProviderUnreachable
 from keystead.core.ports import Clock
-from keystead.federation import keys, wire
+from keystead.federation import keys
 from keystead.federation.strict import read_object
-from keystead.federation.wire import Deadline, Target, Unreachable
+from keystead.network import http
+from keystead.network.deadline import Deadline
+from keystead.network.http import Target, Unreachable
 
 MOST_CHARACTERS: Final = 255  # of an issuer (AWS IAM, "CreateOpenIDConnectProvider")
 MOST_BYTES: Final = 65_536  # of a discovery document
@@ -37,11 +40,11 @@ def fetch(url: str, authorities: str, clock: Clock, seconds: float) -> str:
     try:
         # Discovery 1.0, section 4.1: a slash at the end of the issuer is not doubled.
         start = issuer._replace(path=issuer.path.rstrip("/") + WELL_KNOWN)
-        document = _object(wire.get(start, context, deadline, MOST_BYTES))
+        document = _object(get(start, context, deadline, MOST_BYTES))
         # Section 4.3: or somebody else's document would bring somebody else's keys.
         if document.get("issuer") != url:
             raise Unreachable("its discovery document is not that of this issuer, to the letter")
-        text = wire.get(_key_set(document, issuer), context, deadline, keys.MOST_BYTES)
+        text = get(_key_set(document, issuer), context, deadline, keys.MOST_BYTES)
         return keys.write(keys.read(text.decode()))
     except UnicodeDecodeError:
         raise _unreachable(url, "its key set is not UTF-8") from None
@@ -58,6 +61,14 @@ def parse(url: str) -> Target:
             f"{MOST_CHARACTERS} characters: the issuer (iss) of its tokens, to the letter. http is for localhost only."
         )
     return found
+
+
+def get(target: Target, context: ssl.SSLContext, deadline: Deadline, most_bytes: int) -> bytes:
+    """A document of an issuer's; raises `Unreachable`."""
+    answer = http.ask(target, context, deadline, most_bytes, headers={"Accept": "application/json"})
+    if answer.status != HTTPStatus.OK:
+        raise Unreachable(f"it answers with status {answer.status}")
+    return answer.body
 
 
 def trust(authorities: str) -> ssl.SSLContext:

@@ -7,11 +7,11 @@ thread (`At`).
 A server that does not answer is left alone for a while that doubles from one look to the next, five minutes at most.
 """
 
-import http.client
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from http.client import HTTP_PORT, HTTPS_PORT
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,6 +24,8 @@ from keystead.crypto import links
 from keystead.crypto.keywrap import from_text
 from keystead.crypto.links import NONCE_BYTES, Claim
 from keystead.crypto.transfer import TransferIdentity
+from keystead.network.deadline import Deadline
+from keystead.network.http import Target, Unreachable, ask
 from keystead.observe.log import Log
 from keystead.service.caller import Caller
 from keystead.service.commands import Command
@@ -73,37 +75,27 @@ class Post:
     """Carries a request to a linked server's control plane, and the answer back."""
 
     def __init__(self, url: str, trust: ssl.SSLContext, clock: Clock) -> None:
-        self._url = urlsplit(url)
+        address = urlsplit(url)
+        secure = address.scheme == "https"
+        port = address.port or (HTTPS_PORT if secure else HTTP_PORT)
+        self._target = Target(secure, address.hostname or "", port, "")
         self._trust = trust
         self._clock = clock
 
     def __call__(self, target: str, body: bytes, authorization: str) -> tuple[int, bytes]:
         """The status and the body of the answer; raises `NoAnswer`."""
-        host, port = self._url.hostname or "", self._url.port
-        connection = (
-            http.client.HTTPSConnection(host, port, timeout=DEADLINE_SECONDS, context=self._trust)
-            if self._url.scheme == "https"
-            else http.client.HTTPConnection(host, port, timeout=DEADLINE_SECONDS)
-        )
-        headers = {"Content-Type": "application/json", "Authorization": authorization, "Connection": "close"}
         try:
-            connection.request("POST", target, body, headers)
-            reply = connection.getresponse()
-            return reply.status, self._read(reply)
-        except (OSError, http.client.HTTPException) as error:
-            raise NoAnswer(f"it cannot be reached ({type(error).__name__})") from None
-        finally:
-            connection.close()
-
-    def _read(self, reply: http.client.HTTPResponse) -> bytes:
-        """The body, if it is not too large and does not take too long."""
-        deadline = self._clock.monotonic() + DEADLINE_SECONDS
-        answer = b""
-        while part := reply.read1(ANSWER_BYTES):
-            answer += part
-            if len(answer) > ANSWER_BYTES or self._clock.monotonic() > deadline:
-                raise NoAnswer("its answer is too long, or too slow")
-        return answer
+            answer = ask(
+                self._target._replace(path=target),
+                self._trust,
+                Deadline(self._clock, DEADLINE_SECONDS),
+                ANSWER_BYTES,
+                body=body,
+                headers={"Content-Type": "application/json", "Authorization": authorization},
+            )
+        except Unreachable as error:
+            raise NoAnswer(str(error)) from None
+        return answer.status, answer.body
 
 
 class Correspondent:

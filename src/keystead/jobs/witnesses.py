@@ -8,12 +8,12 @@ older copy, or has a twin that runs elsewhere.
     submit(submission, "w0", post) -> Outcome(Found.COSIGNED, size=5017)
 """
 
-import http.client
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
+from http.client import HTTP_PORT, HTTPS_PORT
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -21,6 +21,8 @@ from keystead.core.errors import KeysteadError
 from keystead.core.ports import Clock
 from keystead.core.witness import WitnessStatus
 from keystead.crypto.note import InvalidNote
+from keystead.network.deadline import Deadline
+from keystead.network.http import Target, Unreachable, ask
 from keystead.observe.log import Log
 
 DEADLINE_SECONDS: Final = 5.0
@@ -85,31 +87,22 @@ class Carrier:
     """A `Post` to a witness's submission prefix."""
 
     def __init__(self, url: str, trust: ssl.SSLContext, clock: Clock) -> None:
-        self._url = urlsplit(url)
+        address = urlsplit(url)
+        secure = address.scheme == "https"
+        port = address.port or (HTTPS_PORT if secure else HTTP_PORT)
+        self._target = Target(secure, address.hostname or "", port, f"{address.path.rstrip('/')}{TARGET}")
         self._trust = trust
         self._clock = clock
 
     def __call__(self, body: bytes) -> tuple[int, str, bytes]:
         """Send one request."""
-        host, port = self._url.hostname or "", self._url.port
-        connection = (
-            http.client.HTTPSConnection(host, port, timeout=DEADLINE_SECONDS, context=self._trust)
-            if self._url.scheme == "https"
-            else http.client.HTTPConnection(host, port, timeout=DEADLINE_SECONDS)
-        )
-        deadline, answer = self._clock.monotonic() + DEADLINE_SECONDS, b""
         try:
-            connection.request("POST", f"{self._url.path.rstrip('/')}{TARGET}", body, {"Connection": "close"})
-            reply = connection.getresponse()
-            while part := reply.read1(ANSWER_BYTES):
-                answer += part
-                if len(answer) > ANSWER_BYTES or self._clock.monotonic() > deadline:
-                    raise NoAnswer("its answer is too long, or too slow")
-            return reply.status, reply.headers.get_content_type(), answer
-        except (OSError, http.client.HTTPException) as error:
-            raise NoAnswer(f"it cannot be reached ({type(error).__name__})") from None
-        finally:
-            connection.close()
+            answer = ask(
+                self._target, self._trust, Deadline(self._clock, DEADLINE_SECONDS), ANSWER_BYTES, body=body
+            )
+        except Unreachable as error:
+            raise NoAnswer(str(error)) from None
+        return answer.status, answer.headers.get_content_type(), answer.body
 
 
 def submit(submission: Submission, log: str, post: Post) -> Outcome:

@@ -5,10 +5,11 @@ The control process sends `Settings` first, and then one `Asked` for each questi
 believes a length beyond `MOST_BYTES`, so neither can be made to take the other's memory.
 """
 
+import os
 import socket
 from pathlib import Path
 from struct import Struct as Layout
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -55,10 +56,9 @@ class Told(msgspec.Struct, frozen=True):
     status: ReaderStatus | None = None
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Path):
-        return str(value)
-    raise NotImplementedError(f"a {type(value).__name__} is not sent")
+def _plain(value: object) -> str:
+    """What JSON has no form for: of all that is in a message, a path."""
+    return os.fspath(cast("Path", value))
 
 
 def _rich(kind: type, value: Any) -> object:  # noqa: ANN401 - whatever JSON had there

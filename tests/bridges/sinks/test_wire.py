@@ -11,6 +11,7 @@ import pytest
 from bridges.sinks.samples import SystemClock
 from keystead.bridges.sinks import wire
 from keystead.bridges.sinks.port import Retry
+from keystead.network.deadline import Deadline
 
 
 @contextmanager
@@ -113,7 +114,7 @@ def test_the_connection_is_kept_and_one_that_went_is_made_again() -> None:
     assert connections == 2
 
 
-def send(connection: wire.Connection, data: bytes, deadline: wire.Deadline) -> None:
+def send(connection: wire.Connection, data: bytes, deadline: Deadline) -> None:
     """Send the same again and again, until somebody minds."""
     for _ in range(200):
         connection.send(data, deadline)
@@ -129,7 +130,7 @@ def test_a_reset_is_not_taken_for_an_acknowledgement() -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     with server(serve) as port:
-        deadline = wire.Deadline(SystemClock(), 5)
+        deadline = Deadline(SystemClock(), 5)
         connection = wire.Connection(wire.Target("127.0.0.1", port, None), deadline)
         with pytest.raises(OSError, match=r"reset|closed|Broken pipe"):
             send(connection, b"x" * 1000, deadline)
@@ -146,7 +147,7 @@ def test_a_half_closed_connection_takes_nothing() -> None:
         done.wait(5)
 
     with server(serve) as port:
-        deadline = wire.Deadline(SystemClock(), 5)
+        deadline = Deadline(SystemClock(), 5)
         connection = wire.Connection(wire.Target("127.0.0.1", port, None), deadline)
         with pytest.raises(ConnectionResetError, match="closed the connection"):
             send(connection, b"x", deadline)
@@ -157,7 +158,7 @@ def test_a_half_closed_connection_takes_nothing() -> None:
 def test_a_deadline_that_has_passed_waits_for_nothing() -> None:
     """Not for a name, not for a connection."""
     with pytest.raises(TimeoutError):
-        wire.Connection(wire.Target("localhost", 1, None), wire.Deadline(SystemClock(), 0))
+        wire.Connection(wire.Target("localhost", 1, None), Deadline(SystemClock(), 0))
 
 
 def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +166,7 @@ def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     hang = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [hang.wait()][:0])
     with pytest.raises(TimeoutError, match="not resolved in time"):
-        wire.Connection(wire.Target("h", 1, None), wire.Deadline(SystemClock(), 0.2))
+        wire.Connection(wire.Target("h", 1, None), Deadline(SystemClock(), 0.2))
     hang.set()
 
 

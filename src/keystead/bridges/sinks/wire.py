@@ -1,45 +1,26 @@
-"""TCP and TLS connections each of whose waits ends by one deadline, and HTTP requests over them."""
+"""What sinks do over the connections of `keystead.network`: wait for acknowledgements, and ask web servers."""
 
 import array
 import fcntl
 import http.client
-import io
 import select
-import socket
 import ssl
 import termios
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-
-from typing_extensions import Buffer, override
+from typing import Final, NamedTuple
 
 from keystead.bridges.sinks.port import Retry
 from keystead.core.errors import ConfigError
 from keystead.core.ports import Clock
+from keystead.network.deadline import Deadline, Timed, connect
 
 _PIECE: Final = 1 << 16
 _MOST_ANSWER: Final = 1 << 16
 _LONGEST_PAUSE: Final = 0.02
 _AGENT: Final = "keystead"
-
-
-class Deadline:
-    """When all must be done."""
-
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self._clock = clock
-        self._until = clock.monotonic() + seconds
-
-    def left(self) -> float:
-        """Seconds until then; raises `TimeoutError` when there are none."""
-        left = self._until - self._clock.monotonic()
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        return left
 
 
 class Target(NamedTuple):
@@ -67,7 +48,7 @@ class Connection:
     """A connection that is open, for one thread; raises `OSError` (of which `TimeoutError` is one) when it fails."""
 
     def __init__(self, target: Target, deadline: Deadline) -> None:
-        self._socket = _connect(target, deadline)
+        self._socket = connect(target.host, target.port, target.context, deadline)
 
     def send(self, data: bytes, deadline: Deadline) -> None:
         """Hand it to the system, which may still hold some of it when this returns."""
@@ -96,9 +77,9 @@ class Connection:
             except (BlockingIOError, ssl.SSLWantReadError):
                 return  # of TLS there may be something that is no data
 
-    def reader(self, deadline: Deadline) -> "_Timed":
+    def reader(self, deadline: Deadline) -> Timed:
         """What comes from the receiver."""
-        return _Timed(self._socket, deadline)
+        return Timed(self._socket, deadline)
 
     def close(self) -> None:
         """Let go of it, without a word to a receiver that may not listen."""
@@ -184,62 +165,3 @@ def explain(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"no connection: {error.strerror or error}"
     return f"it does not answer as a web server does ({type(error).__name__})"
-
-
-def _connect(target: Target, deadline: Deadline) -> socket.socket:
-    failure: OSError = ConnectionRefusedError("its name has no address")
-    addresses = _addresses(target.host, target.port, deadline)
-    for number, (family, address) in enumerate(addresses):
-        plain = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            # An address where nobody is must leave time for the next one.
-            plain.settimeout(deadline.left() / (len(addresses) - number))
-            plain.connect(address)
-            plain.settimeout(deadline.left())
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if target.context is None:
-                return plain
-            return target.context.wrap_socket(plain, server_hostname=target.host)
-        except OSError as error:
-            plain.close()
-            failure = error
-    raise failure
-
-
-def _addresses(host: str, port: int, deadline: Deadline) -> list[tuple[int, Any]]:
-    """Families and addresses. The system's resolver cannot be told a deadline, so it is asked on another thread."""
-    found: list[tuple[int, Any]] = []
-    done = threading.Event()
-
-    def ask() -> None:
-        with suppress(OSError, UnicodeError):  # the latter for a name that cannot be one
-            found.extend(
-                (each[0], each[4]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            )
-        done.set()
-
-    threading.Thread(target=ask, daemon=True, name="resolver").start()
-    if not done.wait(deadline.left()):
-        raise TimeoutError("its name was not resolved in time")
-    return found
-
-
-class _Timed(io.RawIOBase):
-    """A connection's bytes, each waited for until the deadline and no longer."""
-
-    def __init__(self, connection: socket.socket, deadline: Deadline) -> None:
-        self._connection = connection
-        self._deadline = deadline
-
-    def makefile(self, _: str) -> io.BufferedReader:
-        """What `http.client.HTTPResponse` reads from."""
-        return io.BufferedReader(self)
-
-    @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def readinto(self, buffer: Buffer, /) -> int:
-        self._connection.settimeout(self._deadline.left())
-        return self._connection.recv_into(buffer)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from keystead.bridges.sinks.port import Message, Rejected, Retry
-from keystead.bridges.sinks.wire import Deadline
 from keystead.config import Sink as Settings
 from keystead.core.disk import Disk
 from keystead.core.errors import ConfigError
 from keystead.core.ports import Clock
+from keystead.network.deadline import Deadline
 
 try:
     import confluent_kafka

@@ -20,6 +20,7 @@ from keystead.bridges.sinks.port import Message, Retry
 from keystead.config import Sink as Settings
 from keystead.core.disk import Disk
 from keystead.core.ports import Clock
+from keystead.network.deadline import Deadline
 
 _PORTS: Final = {"tls": 6514, "tcp": 601}
 _MOST_HOSTNAME: Final = 255
@@ -66,7 +67,7 @@ class SyslogSink:
     def deliver(self, messages: Sequence[Message]) -> None:
         """Send, and wait until the receiver's system has it."""
         frames = [self._frame(message) for message in messages]
-        deadline = wire.Deadline(self._clock, self._seconds)
+        deadline = Deadline(self._clock, self._seconds)
         try:
             if self._connection is None:
                 self._connection = self._again(deadline)
@@ -84,14 +85,14 @@ class SyslogSink:
         if connection is not None:
             connection.close()
 
-    def _again(self, deadline: wire.Deadline) -> wire.Connection:
+    def _again(self, deadline: Deadline) -> wire.Connection:
         """A new connection, over which the last events have gone once more."""
         connection = wire.Connection(self._target, deadline)
         try:
             recent = list(self._recent)
             for start in range(0, len(recent), _RESENT_AT_ONCE):
                 # However many they are, each lot has the time that a delivery has.
-                until = wire.Deadline(self._clock, self._seconds)
+                until = Deadline(self._clock, self._seconds)
                 connection.send(b"".join(recent[start : start + _RESENT_AT_ONCE]), until)
                 connection.drain(until)
         except BaseException:

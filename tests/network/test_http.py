@@ -1,4 +1,4 @@
-"""One document within one deadline, from servers that are slow, broken or somebody else."""
+"""One answer within one deadline, from servers that are slow, broken or somebody else."""
 
 import socket
 import ssl
@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-from keystead.federation.discovery import trust
-from keystead.federation.wire import Deadline, Target, Unreachable, get
+from keystead.network import http
+from keystead.network.deadline import Deadline
+from keystead.network.http import Answer, Target, Unreachable
 from keystead.testing.issuer import KEYS, Issuer
 
 MOST = 10_000
@@ -36,10 +38,22 @@ def issuer() -> Iterator[Issuer]:
         yield issuer
 
 
+def trust(authorities: str) -> ssl.SSLContext:
+    """Certificates of these authorities count, or the system's."""
+    return ssl.create_default_context(cadata=authorities or None)
+
+
+def answer(
+    issuer: Issuer, *, seconds: float = 5.0, context: ssl.SSLContext | None = None, **more: Any
+) -> Answer:
+    """Ask it for its keys."""
+    target = Target(secure=bool(issuer.authority), host="localhost", port=issuer.port, path=KEYS)
+    return http.ask(target, context or trust(issuer.authority), Deadline(RealClock(), seconds), MOST, **more)
+
+
 def ask(issuer: Issuer, *, seconds: float = 5.0, context: ssl.SSLContext | None = None) -> bytes:
     """Get its keys."""
-    target = Target(secure=bool(issuer.authority), host="localhost", port=issuer.port, path=KEYS)
-    return get(target, context or trust(issuer.authority), Deadline(RealClock(), seconds), MOST)
+    return answer(issuer, seconds=seconds, context=context).body
 
 
 def refusal(issuer: Issuer, *, seconds: float = 5.0, context: ssl.SSLContext | None = None) -> str:
@@ -98,12 +112,40 @@ def test_a_document_may_end_with_the_connection(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 302, 307, 401, 404, 500])
-def test_another_status_is_no_document(issuer: Issuer, status: int) -> None:
-    """Above all a redirect, which could lead anywhere."""
+def test_a_status_is_told_and_no_redirect_followed(issuer: Issuer, status: int) -> None:
+    """It could lead anywhere."""
     issuer.headers["Location"] = f"{issuer.origin}/elsewhere"
     issuer.status = status
-    assert refusal(issuer) == f"it answers with status {status}"
+    told = answer(issuer)
+    assert (told.status, told.headers["Location"]) == (status, f"{issuer.origin}/elsewhere")
     assert issuer.requests == [KEYS]
+
+
+def test_a_body_makes_it_a_post() -> None:
+    """With its length, and the headers that go with it."""
+    heard = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                heard.append(connection.recv(65_536))
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: text/x; q=1\r\nContent-Length: 2\r\n\r\nok"
+                )
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        target = Target(False, "127.0.0.1", server.getsockname()[1], "/p?q=1")
+        deadline = Deadline(RealClock(), 5.0)
+        told = http.ask(target, trust(""), deadline, MOST, body=b"{}", headers={"X-Y": "z"})
+        thread.join()
+    assert (told.status, told.headers.get_content_type(), told.body) == (200, "text/x", b"ok")
+    head, _, body = heard[0].partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    assert first == "POST /p?q=1 HTTP/1.1"
+    assert {"Content-Length: 2", "X-Y: z", f"Host: {target.authority}", "Connection: close"} <= set(lines)
+    assert body == b"{}"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +213,7 @@ def test_a_server_proves_that_it_is_the_one(issuer: Issuer) -> None:
         assert told.startswith("its certificate does not prove that it is the one (")
     named = Target(secure=True, host="127.0.0.2", port=issuer.port, path=KEYS)
     with pytest.raises(Unreachable):
-        get(named, trust(issuer.authority), Deadline(RealClock(), 5.0), MOST)
+        http.ask(named, trust(issuer.authority), Deadline(RealClock(), 5.0), MOST)
     assert issuer.requests == []
 
 
@@ -188,7 +230,7 @@ def test_nobody_is_there(issuer: Issuer) -> None:
     for host in ("nobody.invalid", "x" * 70 + ".invalid"):
         nowhere = Target(secure=True, host=host, port=443, path="/")
         with pytest.raises(Unreachable, match="its name has no address"):
-            get(nowhere, trust(""), Deadline(RealClock(), 5.0), MOST)
+            http.ask(nowhere, trust(""), Deadline(RealClock(), 5.0), MOST)
 
 
 def test_a_name_that_is_not_found_in_time_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +238,7 @@ def test_a_name_that_is_not_found_in_time_is_waited_for_no_longer(monkeypatch: p
     found = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found.wait(10) and [])
     with pytest.raises(Unreachable, match=SLOW):
-        get(Target(True, "slow.example", 443, "/"), trust(""), Deadline(RealClock(), 0.3), MOST)
+        http.ask(Target(True, "slow.example", 443, "/"), trust(""), Deadline(RealClock(), 0.3), MOST)
     found.set()
 
 
