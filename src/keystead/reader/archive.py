@@ -271,11 +271,11 @@ class Archive:
             part = -(-self._segment_rows * sizes[log] // whole)
             with self._trying(log, "archived"):
                 for gap in gaps:
-                    for index, entry in self._entries(log, range(gap.start, min(gap.stop, gap.start + part))):
-                        spool.add(log, index, entry)
-                        entries.setdefault(log, Ranges()).add(range(index, index + 1))
-                        marks[log] = _mark(entry)
-                        part -= 1
+                    for found in self._entries(log, range(gap.start, min(gap.stop, gap.start + part))):
+                        spool.add(log, found)
+                        entries.setdefault(log, Ranges()).add(range(found[0][0], found[-1][0] + 1))
+                        marks[log] = _mark(found[-1][1])
+                        part -= len(found)
                     if part <= 0:
                         break
         if not entries:
@@ -296,14 +296,14 @@ class Archive:
             self._feeder.execute("COMMIT")
         return True
 
-    def _entries(self, log: str, wanted: range) -> Iterator[tuple[int, bytes]]:
-        """The entries of a log in a range."""
+    def _entries(self, log: str, wanted: range) -> Iterator[Sequence[tuple[int, bytes]]]:
+        """The entries of a log in a range, some at a time, each time in order and without a gap."""
         position = wanted.start
         while position < wanted.stop:
             found = self._source.read(log, position, min(_READ, wanted.stop - position))
             if not found:
                 return
-            yield from found
+            yield found
             position = found[-1][0] + 1
 
     def _follow(self, *, unsettled: bool = False) -> bool:
@@ -322,9 +322,8 @@ class Archive:
                 entries = settled or (
                     self._source.read(log, gap.start, limit, unsettled=True) if unsettled else ()
                 )
-                for index, entry in entries:
-                    spool.add(log, index, entry)
-                    found.append((log, index))
+                spool.add(log, entries)
+                found += ((log, index) for index, _ in entries)
                 if entries and not settled:
                     self._unsettled[log] = gap.start
         if not found:
@@ -781,11 +780,13 @@ class _Spool:
         self._path = path
         self._file = path.open("wb")
 
-    def add(self, log: str, index: int, entry: bytes) -> None:
-        """One more entry; one that is none becomes a row that says so."""
-        if not _is_plain(entry):
-            entry = _NO_ENTRY
-        self._file.write(b'{"log":%b,"index":%d,%b\n' % (msgspec.json.encode(log), index, entry[1:]))
+    def add(self, log: str, entries: Iterable[tuple[int, bytes]]) -> None:
+        """More entries of a log; what is none becomes a row that says so."""
+        head = b'{"log":%b,"index":' % msgspec.json.encode(log)
+        self._file.writelines(
+            b"%b%d,%b\n" % (head, index, (entry if _is_plain(entry) else _NO_ENTRY)[1:])
+            for index, entry in entries
+        )
 
     @contextmanager
     def done(self) -> Iterator[str]:
@@ -812,7 +813,12 @@ def _is_plain(entry: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     numbers = (read.epoch, read.from_version, read.time, read.v, read.version)
-    return b"\n" not in entry and len(entry) > len(b"{}") and all(-_LARGEST <= n < _LARGEST for n in numbers)
+    return (
+        b"\n" not in entry
+        and len(entry) > len(b"{}")
+        and min(numbers) >= -_LARGEST
+        and max(numbers) < _LARGEST
+    )
 
 
 def _may_have(segment: Segment, question: Question) -> bool:
