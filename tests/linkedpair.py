@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
+from arrived import Arrived
 from keystead.core.errors import KeysteadError
 from keystead.core.principal import Principal, service_arn
 from keystead.fronts.aws.credentials import Credentials
@@ -42,18 +43,6 @@ class Sent(NamedTuple):
     target: str
     body: bytes
     authorization: str
-
-
-@dataclass(slots=True)
-class Arrived:
-    """The same as a front sees it (`keystead.fronts.front.Inquiry`)."""
-
-    method: bytes
-    target: bytes
-    headers: dict[bytes, bytes]
-    body: bytes
-    peer: str = "192.0.2.1"
-    secure: bool = True
 
 
 def at(work: Callable[[], T]) -> T:

@@ -9,46 +9,16 @@ import signal
 import subprocess
 import sys
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from processes import memory, reader_of
+
 pytestmark = pytest.mark.e2e
 
 SECRET_BYTES = 24
-
-
-def reader_of(service: Any) -> int:
-    """The process id of the reader: the child that the control process has."""
-
-    def find() -> int:
-        control = service.child("control")
-        for children in Path(f"/proc/{control}/task").glob("*/children"):
-            with suppress(OSError):
-                for pid in children.read_text().split():
-                    if b"keystead.reader" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                        return int(pid)
-        return 0
-
-    return int(service.until(find))
-
-
-def memory(pid: int) -> bytes:
-    """All that a process has in memory that it could read itself."""
-    found = []
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as mem:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-            place, rights = line.split()[:2]
-            start, stop = (int(text, 16) for text in place.split("-"))
-            if rights.startswith("r") and "[v" not in line:
-                with suppress(OSError, ValueError, OverflowError):
-                    mem.seek(start)
-                    while start < stop and (piece := mem.read(min(stop - start, 1 << 24))):
-                        found.append(piece)
-                        start += len(piece)
-    return b"".join(found)
 
 
 def forms(secret: bytes) -> list[bytes]:

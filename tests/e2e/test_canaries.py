@@ -53,6 +53,7 @@ from keystead.reader.archive import Archive
 from keystead.reader.source import Logs
 from keystead.testing.issuer import Issuer
 from keystead.testing.xksproxy import Proxy
+from processes import memory, reader_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -677,36 +678,6 @@ class Places:
             self.put(
                 f"command {number} {arguments[0]}", f"{done.returncode}\n{done.stdout}{done.stderr}".encode()
             )
-
-
-def reader_of(service: Any) -> int:
-    """The process that answers questions about the audit."""
-
-    def find() -> int:
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            with suppress(OSError):
-                arguments = path.read_bytes().split(b"\0")
-                if b"keystead.reader" in arguments and str(service.audit.parent).encode() in arguments:
-                    return int(path.parent.name)
-        return 0
-
-    return int(service.until(find))
-
-
-def memory(pid: int) -> bytes:
-    """All that a process has in memory."""
-    found = []
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as mem:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-            place, rights = line.split()[:2]
-            start, stop = (int(text, 16) for text in place.split("-"))
-            if rights.startswith("rw") and "[v" not in line:
-                with suppress(OSError, ValueError, OverflowError):
-                    mem.seek(start)
-                    while start < stop and (piece := mem.read(min(stop - start, 1 << 24))):
-                        found.append(piece)
-                        start += len(piece)
-    return b"".join(found)
 
 
 # --- the test --------------------------------------------------------------------------------------------

@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
+from arrived import Arrived
 from keystead.crypto import links
 from keystead.crypto.links import Claim
 from keystead.crypto.transfer import TransferIdentity
 from keystead.fronts.links import ROWS, WINDOW_SECONDS
 from keystead.service.commands import kms as c
-from linkedpair import HERE, THERE, Arrived, Linked, Sent
+from linkedpair import HERE, THERE, Linked, Sent
 
 BODY = json.dumps({"region": THERE, "key_ids": []}).encode()
 

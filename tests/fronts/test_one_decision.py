@@ -6,12 +6,13 @@ policies. They are dry runs, so that the second finds what the first has found.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arrived import Arrived
 from keystead.core.policy import default_key_policy
 from keystead.core.principal import Principal, Session, role_arn, session_arn, user_arn
 from keystead.crypto.secret import Secret
@@ -28,18 +29,6 @@ from keystead.testing.installation import ACCOUNT, REGION, Installation
 USER, ROLE = user_arn(ACCOUNT, "alice"), role_arn(ACCOUNT, "deploy")
 SESSION = session_arn(ACCOUNT, "deploy", "ci-7")
 SECRET = b"s" * 40
-
-
-@dataclass
-class Arrived:
-    """A request (`keystead.fronts.front.Inquiry`)."""
-
-    method: bytes
-    target: bytes
-    headers: dict[bytes, bytes]
-    body: bytes
-    peer: str = "192.0.2.7"
-    secure: bool = True
 
 
 class Operation(NamedTuple):

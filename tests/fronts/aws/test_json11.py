@@ -20,6 +20,7 @@ from botocore.parsers import JSONParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arrived import Arrived
 from keystead.core.errors import (
     AuditUnavailable,
     InvalidSignature,
@@ -51,26 +52,6 @@ PARENT = "b7ad6b7169203331"
 POLICY = """{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}}"""
 
 
-class Request:
-    """A request as a front sees it (`keystead.fronts.front.Inquiry`)."""
-
-    def __init__(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> None:
-        self.method = method.encode()
-        self.target = target.encode()
-        self.headers = {name.lower().encode(): value.encode() for name, value in headers.items()}
-        self.body = body
-
-    @property
-    def secure(self) -> bool:
-        """Over plain HTTP."""
-        return False
-
-    @property
-    def peer(self) -> str:
-        """The client's address."""
-        return "192.0.2.1"
-
-
 class Endpoint:
     """One front and one gate, asked one request after the other."""
 
@@ -93,7 +74,7 @@ class Endpoint:
         service: str = "kms",
         headers: Mapping[str, str] | None = None,
         who: tuple[str, str] | None = None,
-    ) -> Request:
+    ) -> Arrived:
         """A signed request."""
         access_key_id, secret = who or self.house.admin
         signed = sign(
@@ -107,9 +88,9 @@ class Endpoint:
             service=service,
             now=self.house.clock.now(),
         )
-        return Request(method, target, signed, body)
+        return Arrived.sent(method, target, signed, body)
 
-    def read(self, request: Request) -> Asked:
+    def read(self, request: Arrived) -> Asked:
         """What the front understands, once the working set holds what it needs."""
         while True:
             try:
@@ -117,7 +98,7 @@ class Endpoint:
             except NotLoaded as missing:
                 self.gate.working.admit(self.gate.working.load(missing.wanted))
 
-    def answer(self, request: Request) -> tuple[int, bytes]:
+    def answer(self, request: Arrived) -> tuple[int, bytes]:
         """The status and body, as a worker would come to them."""
         self._numbers += 1
         name = f"r-{self._numbers}"
@@ -169,7 +150,7 @@ def test_a_request_signed_by_botocore_is_understood(endpoint: Endpoint) -> None:
     with patch("botocore.auth.get_current_datetime", lambda: now):
         SigV4Auth(Credentials(access_key_id, secret), "kms", REGION).add_auth(request)
     request.headers["Host"] = "localhost:8900"
-    asked = endpoint.read(Request("POST", "/", dict(request.headers.items()), b'{"NumberOfBytes": 8}'))
+    asked = endpoint.read(Arrived.sent("POST", "/", dict(request.headers.items()), b'{"NumberOfBytes": 8}'))
 
     assert asked.operation == "GenerateRandom"
     assert asked.caller.identity.arn == f"arn:aws:iam::{ACCOUNT}:user/admin"
@@ -519,7 +500,7 @@ VALUE = st.binary(max_size=60) | st.sampled_from(
 @given(headers=st.dictionaries(HEADER, VALUE), target=st.binary(max_size=20))
 def test_whatever_a_stranger_sends_can_be_described(headers: dict[bytes, bytes], target: bytes) -> None:
     """No bytes make it fail, and what is taken from them has a form and a bound."""
-    request = Request("POST", "/", {}, b"")
+    request = Arrived.sent("POST", "/", {}, b"")
     request.headers, request.target = headers, target
     house = Installation()
     entry = Json11(credentials=Ring(house.gate(), house.clock), clock=house.clock, regions=()).describe(

@@ -1,7 +1,6 @@
 """Keystead's own protocol before real gates."""
 
 import json
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arrived import Arrived
 from keystead.core.errors import (
     AccessDenied,
     DataDamaged,
@@ -38,26 +38,6 @@ from keystead.testing.installation import ACCOUNT, EVERYTHING, REGION, Installat
 HELP = "https://keystead.example/errors/"
 
 
-class Request:
-    """A request as a front sees it (`keystead.fronts.front.Inquiry`)."""
-
-    def __init__(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> None:
-        self.method = method.encode()
-        self.target = target.encode()
-        self.headers = {name.encode(): value.encode() for name, value in headers.items()}
-        self.body = body
-
-    @property
-    def secure(self) -> bool:
-        """Over plain HTTP."""
-        return False
-
-    @property
-    def peer(self) -> str:
-        """The client's address."""
-        return "192.0.2.1"
-
-
 class Told(NamedTuple):
     """An answer."""
 
@@ -84,7 +64,7 @@ class Desk:
         method: str = "POST",
         service: str = "keystead",
         who: tuple[str, str] | None = None,
-    ) -> Request:
+    ) -> Arrived:
         """A signed request."""
         access_key_id, secret = who or self.house.admin
         headers = sign(
@@ -98,9 +78,9 @@ class Desk:
             service=service,
             now=self.house.clock.now(),
         )
-        return Request(method, target, headers, body)
+        return Arrived.sent(method, target, headers, body)
 
-    def read(self, request: Request) -> Asked:
+    def read(self, request: Arrived) -> Asked:
         """What the front understands, once the working set holds what it needs."""
         while True:
             try:
@@ -108,7 +88,7 @@ class Desk:
             except NotLoaded as missing:
                 self.gate.working.admit(self.gate.working.load(missing.wanted))
 
-    def answer(self, request: Request) -> Told:
+    def answer(self, request: Arrived) -> Told:
         """The answer, as the control plane would come to it."""
         self._numbers += 1
         try:
@@ -408,7 +388,7 @@ def test_a_refused_request_is_described_by_what_it_claims_and_nothing_more(
 @given(target=st.binary(max_size=30), authorization=st.binary(max_size=60))
 def test_whatever_a_stranger_sends_can_be_described(target: bytes, authorization: bytes) -> None:
     """No bytes make it fail."""
-    request = Request("POST", "/", {}, b"")
+    request = Arrived.sent("POST", "/", {}, b"")
     request.target = target
     request.headers = {b"authorization": authorization}
     assert ROOM.front.describe(request, "r").principal == ""

@@ -10,6 +10,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.parsers import QueryParser
 
+from arrived import Arrived
 from keystead.core.errors import KeysteadError, NotAuthenticated
 from keystead.core.principal import Principal, Provider, provider_arn, role_arn, session_arn, user_arn
 from keystead.crypto.secret import Secret
@@ -31,26 +32,6 @@ ADMIN = user_arn(ACCOUNT, "admin")
 DEPLOY = role_arn(ACCOUNT, "deploy")
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 ASSUME = {"RoleArn": DEPLOY, "RoleSessionName": "ci-7"}
-
-
-class Request:
-    """A request as a front sees it (`keystead.fronts.front.Inquiry`)."""
-
-    def __init__(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> None:
-        self.method = method.encode()
-        self.target = target.encode()
-        self.headers = {name.lower().encode(): value.encode() for name, value in headers.items()}
-        self.body = body
-
-    @property
-    def secure(self) -> bool:
-        """Over TLS."""
-        return True
-
-    @property
-    def peer(self) -> str:
-        """The client's address."""
-        return "192.0.2.1"
 
 
 class Endpoint:
@@ -91,7 +72,7 @@ class Endpoint:
         target: str = "/",
         service: str = "sts",
         who: Credential | None = None,
-    ) -> Request:
+    ) -> Arrived:
         """A signed request."""
         body = form if isinstance(form, bytes) else urlencode(form).encode()
         headers = {"Content-Type": FORM} if method == "POST" else {}
@@ -106,9 +87,9 @@ class Endpoint:
             service=service,
             now=self.house.clock.now(),
         )
-        return Request(method, target, {**signed, "User-Agent": "tests"}, body)
+        return Arrived.sent(method, target, {**signed, "User-Agent": "tests"}, body, secure=True)
 
-    def answer(self, request: Request) -> tuple[int, bytes]:
+    def answer(self, request: Arrived) -> tuple[int, bytes]:
         """The status and body, as a worker would come to them."""
         self._numbers += 1
         name = f"r-{self._numbers}"
@@ -132,7 +113,7 @@ class Endpoint:
         assert status == 200, body
         return parsed(action, body)
 
-    def refusal(self, request: Request) -> tuple[int, str, str]:
+    def refusal(self, request: Arrived) -> tuple[int, str, str]:
         """The status, code and message of an error, as botocore reads it."""
         status, body = self.answer(request)
         error = PARSER.parse({"status_code": status, "headers": {}, "body": body}, None)["Error"]
@@ -231,7 +212,10 @@ def test_a_token_of_an_identity_provider_needs_no_signature(endpoint: Endpoint) 
     form = {"Action": "AssumeRoleWithWebIdentity", "Version": VERSION, **members}
     body = urlencode(form).encode()
     signed = endpoint.request(form)
-    for request in (Request("POST", "/", {"Content-Type": FORM, "Host": "localhost"}, body), signed):
+    for request in (
+        Arrived.sent("POST", "/", {"Content-Type": FORM, "Host": "localhost"}, body, secure=True),
+        signed,
+    ):
         status, answer = endpoint.answer(request)
         assert status == 200, answer
         opened = parsed("AssumeRoleWithWebIdentity", answer)
@@ -246,7 +230,9 @@ def test_a_token_of_an_identity_provider_needs_no_signature(endpoint: Endpoint) 
 def test_all_others_are_signed(endpoint: Endpoint, action: str) -> None:
     """With this service's name, and as they are; nobody is told more before that."""
     form = {"Action": action, "Version": VERSION}
-    bare = Request("POST", "/", {"Content-Type": FORM, "Host": "localhost"}, urlencode(form).encode())
+    bare = Arrived.sent(
+        "POST", "/", {"Content-Type": FORM, "Host": "localhost"}, urlencode(form).encode(), secure=True
+    )
     assert endpoint.refusal(bare) == (403, "MissingAuthenticationToken", "Missing Authentication Token")
     assert endpoint.refusal(endpoint.request(form, service="kms"))[1] == "SignatureDoesNotMatch"
     changed = endpoint.request(form)
@@ -326,7 +312,7 @@ def test_a_token_is_never_said_back(endpoint: Endpoint) -> None:
     body = urlencode(
         {"Action": "AssumeRoleWithWebIdentity", "Version": VERSION, "WebIdentityToken": token}
     ).encode()
-    request = Request("POST", "/", {"Content-Type": FORM, "Host": "localhost"}, body)
+    request = Arrived.sent("POST", "/", {"Content-Type": FORM, "Host": "localhost"}, body, secure=True)
     status, code, message = endpoint.refusal(request)
     assert (status, code) == (400, "ValidationError")
     assert "at 'webIdentityToken'" in message
@@ -338,7 +324,7 @@ def test_what_web_identities_have_elsewhere(endpoint: Endpoint, parameter: str) 
     """Is refused, not left out."""
     form = {**ASSUME, "WebIdentityToken": "abcd", parameter: "1234"}
     body = urlencode({"Action": "AssumeRoleWithWebIdentity", "Version": VERSION, **form}).encode()
-    request = Request("POST", "/", {"Content-Type": FORM, "Host": "localhost"}, body)
+    request = Arrived.sent("POST", "/", {"Content-Type": FORM, "Host": "localhost"}, body, secure=True)
     assert endpoint.refusal(request) == (400, "ValidationError", f"{parameter} is not supported here.")
 
 
@@ -398,7 +384,7 @@ def test_what_is_recorded_of_a_refused_request(endpoint: Endpoint, sent: bytes, 
     entry = endpoint.front.describe(endpoint.request(sent), "r-9")
     assert (entry.action, entry.access_key, entry.request) == (action, endpoint.admin.id, "r-9")
     assert (entry.source, entry.principal) == ("192.0.2.1", "")
-    asked = endpoint.front.describe(Request("GET", f"/?{sent.decode()}", {}, b""), "r-9")
+    asked = endpoint.front.describe(Arrived.sent("GET", f"/?{sent.decode()}", {}, b"", secure=True), "r-9")
     assert (asked.action, asked.access_key) == (action, "")
 
 
@@ -428,4 +414,4 @@ def test_which_requests_are_in_this_protocol(
     method: str, target: str, headers: dict[str, str], *, ours: bool
 ) -> None:
     """Forms and queries, unless they name a target of AWS KMS's."""
-    assert speaks(Request(method, target, headers, b"")) is ours
+    assert speaks(Arrived.sent(method, target, headers, b"", secure=True)) is ours
