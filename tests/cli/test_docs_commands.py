@@ -13,6 +13,8 @@ from keystead.observe.metrics import METRICS, Reason
 PAGES = (
     "README.md",
     "docs/guides/getting-started.md",
+    "docs/guides/audit.md",
+    "docs/guides/audit-query.md",
     "docs/guides/bring-your-own-key.md",
     "docs/guides/external-key-store.md",
     "docs/guides/identities.md",
@@ -68,7 +70,8 @@ def test_what_a_page_says_to_type_works(
 def test_every_command_of_a_page_is_marked_or_starts_the_server(page: str, checkout: Path) -> None:
     """No block with commands escapes the test, but those that set up or serve in the foreground."""
     text = BLOCK.sub("", (checkout / page).read_text())
-    left = re.findall(r"^```(?:sh|python)?\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    left = [block for language, block in blocks if language in ("", "sh", "python")]
     commands = [line for block in left for line in block.splitlines() if line]
     set_up = r"make (demo|test)\b.*|\. \.venv/bin/activate|keystead dev --env-file keystead\.env"
     assert [line for line in commands if not re.fullmatch(set_up, line)] == []
