@@ -1126,6 +1126,22 @@ class TestSqliteBooks(BooksContract):
             assert counts == (200, 400)
         book.close()
 
+    def test_only_what_no_power_cut_undoes_is_settled(self, tmp_path: Path) -> None:
+        """What somebody still reads from cannot be moved into the file, so nothing is said of it."""
+        books = SqliteBooks()
+        assert books.settled(tmp_path) == 0
+        book = books.make(tmp_path)
+        book.add(Place(), THERE, Sums({("key-a", 1, "p", SIGN): total(1, 0, 0, 1)}, {}))
+        reader = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM uses").fetchone()
+        book.add(THERE, THERE._replace(position=9), Sums({("key-a", 1, "p", SIGN): total(1, 0, 0, 2)}, {}))
+        assert books.settled(tmp_path) == 0
+        reader.execute("COMMIT")
+        assert books.settled(tmp_path) == 9
+        reader.close()
+        book.close()
+
     def test_a_book_that_cannot_be_made_says_so(self, tmp_path: Path) -> None:
         """What a directory's owner has to mend is no damage of the book's."""
         with pytest.raises(BookError) as caught:

@@ -208,6 +208,7 @@ def test_a_log_that_fails_at_commit_lets_nothing_leave(bench: ServiceBench) -> N
     with pytest.raises(AuditUnavailable):
         bench.gate.settle([answer])
     assert not bench.gate.healthy
+    assert bench.gate.trouble
     for command in (c.Encrypt(key, b"x"), c.GenerateRandom(8)):
         with pytest.raises(AuditUnavailable):
             bench.handle(bench.caller(), command)
@@ -221,6 +222,7 @@ def test_a_log_that_fails_at_commit_lets_nothing_leave(bench: ServiceBench) -> N
     bench.house.audit.later()
     bench.gate.tend()
     assert bench.gate.healthy
+    assert not bench.gate.trouble
     assert bench.do(c.DescribeKey(key)).key.state == "Enabled"  # it was never disabled
     bench.do(c.Encrypt(key, b"x"))
     assert "kms:DisableKey" not in [r.action for r in bench.records]
