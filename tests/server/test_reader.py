@@ -21,6 +21,7 @@ from keystead.core.errors import InvalidRequest, QueryUnavailable
 from keystead.core.query import Question, ReaderStatus
 from keystead.crypto.note import NoteSigner
 from keystead.observe.log import Log
+from keystead.reader.process import NICE
 from keystead.server import reader as readers
 from keystead.server.reader import ReaderProcess, environment
 from keystead.service.entry import encode
@@ -204,6 +205,34 @@ def test_a_reader_that_hangs_is_not_waited_for(house: House, monkeypatch: pytest
         reader.ask(Question(), 0.05)
     reader.close()
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_reader_that_falls_silent_is_seen(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last word would say for ever that nothing waits."""
+    reader = house.reader(sinks=(Sink(name="lines", kind="file", path=house.place / "lines"),))
+    assert house.settled(reader, lambda status: "lines" in status.sinks).trouble == ""
+    os.kill(reader.pid, signal.SIGSTOP)
+    time.sleep(0.1)
+    monkeypatch.setattr(readers, "SILENT_SECONDS", 0.1)
+    silent = reader.status()
+    assert silent.running
+    assert "has said nothing for" in silent.trouble
+    assert silent.lag_seconds >= 0.1
+    assert silent.sinks["lines"].lag_seconds >= 0.1
+    os.kill(reader.pid, signal.SIGCONT)
+
+
+def test_keys_go_first_then_questions_and_the_rest_is_done_in_idle_time(house: House) -> None:
+    """A niceness counts within a session only, so the reader must be in that of the service."""
+    reader = house.reader(sinks=(Sink(name="lines", kind="file", path=house.place / "lines"),))
+    rows(reader)
+    assert os.getsid(reader.pid) == os.getsid(0)
+    assert os.getpgid(reader.pid) == reader.pid
+    assert os.getpriority(os.PRIO_PROCESS, reader.pid) == os.getpriority(os.PRIO_PROCESS, 0) + NICE
+    tasks = [int(task.name) for task in Path(f"/proc/{reader.pid}/task").iterdir()]
+    idle = [task for task in tasks if os.sched_getscheduler(task) == os.SCHED_IDLE]
+    assert len(idle) == 2  # what takes in, and the sink
+    assert reader.pid not in idle
 
 
 def test_it_ends_with_the_process_that_started_it(house: House) -> None:

@@ -1,6 +1,7 @@
 """The reader as a process: it is told its settings, takes in what is written, and answers until nobody asks any more.
 
-One thread listens, two answer, one takes in, and each sink has its own. When the other end of the socket is closed,
+One thread listens, two answer, one takes in, and each sink has its own. Those that take in and deliver work in idle
+time: whoever uses keys goes first, then whoever asks. When the other end of the socket is closed,
 because the control process has ended in whatever way, so does this. A thread that meets what nobody expected ends the
 process: the control process starts another, which begins with what is on disk.
 """
@@ -37,8 +38,8 @@ RETRY_SECONDS: Final = 5.0  # after the archive could not be written
 STATUS_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 3.0  # for a sink that is in the middle of a delivery
 ANSWERING: Final = 2  # threads
-LOWEST: Final = 19  # of what takes entries in: who asks goes first
 NICE: Final = 10  # who uses keys goes first
+LOWEST: Final = 19  # where a thread cannot be had that works in idle time only
 EX_OK, EX_SOFTWARE = 0, 70
 
 
@@ -53,6 +54,18 @@ def main(descriptor: int) -> int:
             return EX_OK
         log = Log(sys.stderr, "json" if settings.json_log else "text", time.time)
         return _Reader(sock, settings, log).run()
+
+
+def stand_back() -> None:
+    """Let the calling thread work only while a processor has nothing else to do; Linux's `SCHED_IDLE`.
+
+    Taking entries in and delivering them costs as much as half of what using keys does, and can wait. A niceness
+    alone is not enough: the scheduler weighs it against what is awake, and workers sleep at every sync of the disk.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except OSError:  # a sandbox that forbids it
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST)
 
 
 class _Reader:
@@ -106,6 +119,7 @@ class _Reader:
                 disk=self._disk,
                 clock=_Clock(),
                 random=os.urandom,
+                began=stand_back,
             )
         except ConfigError as error:
             self._log.error("a sink cannot be opened", component=sink.name, reason=str(error))
@@ -122,7 +136,7 @@ class _Reader:
             os._exit(EX_SOFTWARE)
 
     def _feed(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST)  # of this thread
+        stand_back()
         while not self._stopping.is_set():
             pause = FEED_SECONDS
             try:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
@@ -33,6 +34,7 @@ LAST_SECONDS: Final = 30.0  # between two starts
 GRACE_SECONDS: Final = 2.0  # beyond a question's time, until it counts as lost
 CLOSE_SECONDS: Final = 5.0
 MOST_WAITING: Final = 64
+SILENT_SECONDS: Final = 15.0  # without a word of how it fares, which it says every second, until that is told
 
 
 def program(settings: frames.Settings, descriptor: int) -> list[str]:
@@ -59,6 +61,7 @@ class ReaderProcess:
         self._waiting: dict[int, Future[frames.Told]] = {}
         self._number = 0
         self._status = ReaderStatus()
+        self._heard_at = time.monotonic()
         self._restarts = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="reader", daemon=True)
@@ -71,9 +74,25 @@ class ReaderProcess:
             return self._process.pid if self._process is not None else 0
 
     def status(self) -> ReaderStatus:
-        """How it fares, as of its last word; not running when there is none."""
+        """How it fares, as of its last word; not running when there is none.
+
+        What waited then has waited longer by now, so a reader that comes to nothing is seen by its lag.
+        """
         with self._lock:
-            return replace(self._status, restarts=self._restarts)
+            status = replace(self._status, restarts=self._restarts)
+            silent = time.monotonic() - self._heard_at
+        if not status.running or silent < SILENT_SECONDS:
+            return status
+        told = f"it has said nothing for {silent:.0f} s: it hangs, or other processes leave it no time"
+        return replace(
+            status,
+            trouble="; ".join(filter(None, [told, status.trouble])),
+            lag_seconds=status.lag_seconds + silent,
+            sinks={
+                name: replace(sink, lag_seconds=sink.lag_seconds + silent)
+                for name, sink in status.sinks.items()
+            },
+        )
 
     def ask(self, question: Question, seconds: float) -> Answered:
         """The answer; raises `QueryUnavailable`, or `InvalidRequest` where the question makes no sense."""
@@ -166,7 +185,8 @@ class ReaderProcess:
                 pass_fds=(descriptor,),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                start_new_session=True,
+                # Not a session: Linux shares processors out among sessions, and only within one is a niceness obeyed.
+                process_group=0,
             )
         except OSError as error:
             self._log.error("the reader cannot be started", error=str(error))
@@ -186,6 +206,7 @@ class ReaderProcess:
         if told.status is not None:
             with self._lock:
                 self._status = told.status
+                self._heard_at = time.monotonic()
             return
         with self._lock:
             answer = self._waiting.pop(told.id, None)

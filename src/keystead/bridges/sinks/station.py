@@ -50,9 +50,14 @@ class Station:
         disk: Disk,
         clock: Clock,
         random: Random,
+        began: Callable[[], None] = lambda: None,
     ) -> None:
-        """Open every sink; raises `ConfigError`. ``follower`` makes one for each, since a follower is one thread's."""
+        """Open every sink; raises `ConfigError`. ``follower`` makes one for each, since a follower is one thread's.
+
+        ``began`` is called on each thread first, to give it a priority for instance.
+        """
         self._stop = threading.Event()
+        self._began = began
         self._pumps = [
             Pump(
                 connect(settings, clock, disk),
@@ -70,7 +75,7 @@ class Station:
         ]
         # A receiver that holds its thread must not hold the process when that ends.
         self._threads = [
-            threading.Thread(target=pump.run, args=(self._stop,), name=f"sink {settings.name}", daemon=True)
+            threading.Thread(target=self._run, args=(pump,), name=f"sink {settings.name}", daemon=True)
             for pump, settings in zip(self._pumps, sinks, strict=True)
         ]
 
@@ -78,6 +83,10 @@ class Station:
         """Begin to deliver."""
         for thread in self._threads:
             thread.start()
+
+    def _run(self, pump: Pump) -> None:
+        self._began()
+        pump.run(self._stop)
 
     def status(self) -> list[Status]:
         """How each is doing; any thread."""
