@@ -1,6 +1,8 @@
 """Key sets, and what each key may check."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -17,6 +19,13 @@ MESSAGE = b"header.claims"
 def key_set(*keys: Any) -> str:
     """The text of a set."""
     return json.dumps({"keys": list(keys)})
+
+
+def test_who_has_no_issuer_does_not_wait_for_the_library() -> None:
+    """Every start of a service imports this room."""
+    code = "import sys, keystead.federation; print('joserfc' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_the_algorithms_are_those_that_are_asymmetric() -> None:

@@ -3,15 +3,14 @@
 A set may hold keys for other purposes. One that cannot check a signature here (of another kind or curve, for
 encryption, too short, damaged) is as though it were not there (RFC 7517, section 5), so a token that needs it is
 refused like one with an unknown key.
+
+The library that checks them takes 20 ms to import, so that is left to whoever has a key or a signature: every start
+would have to wait for it, and most installations trust no issuer.
 """
 
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
-
-from joserfc import jwk
-from joserfc.errors import JoseError
-from joserfc.jws import JWSRegistry
 
 from keystead.federation.strict import read_base64, read_object
 
@@ -41,7 +40,6 @@ ALGORITHMS: Final[Mapping[str, Kind]] = {
 }
 """The signatures that count, and the kind of key that each is for. A token cannot choose another."""
 
-_CHECKS: Final = {name: JWSRegistry.algorithms[name] for name in ALGORITHMS}
 _MATERIAL: Final[Mapping[str, tuple[str, ...]]] = {"RSA": ("n", "e"), "EC": ("x", "y"), "OKP": ("x",)}
 _TEXTS: Final = ("kty", "crv", "kid", "use", "alg", "n", "e", "x", "y")
 
@@ -64,7 +62,10 @@ class IssuerKey:
 
     def signed(self, algorithm: str, message: bytes, signature: bytes) -> bool:
         """Whether this is its signature of the message."""
-        return _CHECKS[algorithm].verify(message, signature, self._public)
+        from joserfc.jws import JWSRegistry  # noqa: PLC0415 - see the module
+
+        # Of the registry's algorithms only those count that `suits` knows; others never come here.
+        return JWSRegistry.algorithms[algorithm].verify(message, signature, self._public)
 
 
 def read(text: str) -> tuple[IssuerKey, ...]:
@@ -91,6 +92,9 @@ def write(keys: Iterable[IssuerKey]) -> str:
 
 
 def _usable(listed: object) -> IssuerKey | None:
+    from joserfc import jwk  # noqa: PLC0415 - see the module
+    from joserfc.errors import JoseError  # noqa: PLC0415 - see the module
+
     if not isinstance(listed, dict):
         return None
     members = {name: listed[name] for name in _TEXTS if name in listed}
