@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from keystead.cli.bench import bench
+from keystead.cli.bench import bench, delivered
 from keystead.testing.bench import openbao
 from keystead.testing.bench.processes import BenchmarkError
 from keystead.testing.bench.report import BEGIN, END
@@ -47,6 +47,36 @@ def test_a_short_run_measures_the_real_service(tmp_path: Path, monkeypatch: pyte
     assert len(value["start_seconds"]) == 1
     assert "| Keystead | GenerateDataKey | 4 |" in page.read_text()
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.e2e
+def test_a_short_run_with_all_sinks(tmp_path: Path) -> None:
+    """What was answered has been delivered to every one of them before the figures are shown."""
+    result = tmp_path / "result.json"
+    options = ("--sinks", "--no-open-loop", "--starts", "0", "--json", str(result), "--operations", "Encrypt")
+    run = CliRunner().invoke(bench, [*QUICK, *options])
+    assert run.exit_code == 0, run.output
+    value = json.loads(result.read_text())
+    assert sorted(value["settings"]["sinks"]) == ["file", "otlp", "syslog", "webhook"]
+    answered = sum(row["median"]["rate"] * 0.2 for row in value["results"])
+    assert value["entries"] > answered > 0
+    assert "The audit, delivered to sinks all the while" in run.stdout
+
+
+def test_sinks_that_do_not_take_everything_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures would be of a service that leaves work for later."""
+    monkeypatch.setattr("keystead.cli.bench.DELIVERY_SECONDS", 0.05)
+    monkeypatch.setattr("keystead.cli.bench._LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("keystead.cli.bench._SETTLED_SECONDS", 0.0)
+
+    class Slow:
+        def behind(self) -> dict[str, int]:
+            return {"file": 0, "syslog": 7}
+
+    found = delivered(Slow(), ["file", "syslog"])  # type: ignore[arg-type]  # of a service that runs it uses only this
+    assert next(found).sink == "file"
+    with pytest.raises(BenchmarkError, match="syslog has not taken all of the audit"):
+        next(found)
 
 
 @pytest.mark.e2e

@@ -8,7 +8,7 @@ import pytest
 
 from keystead.testing.bench.campaign import CLOSED, OPEN, Measure, Row
 from keystead.testing.bench.processes import BenchmarkError, Machine
-from keystead.testing.bench.report import BEGIN, END, GOALS, Report, write_docs
+from keystead.testing.bench.report import BEGIN, END, GOALS, Delivery, Report, write_docs
 
 GOOD = Measure(
     rate=40_000.0,
@@ -133,9 +133,20 @@ def test_the_text_lines_up() -> None:
 
 
 def test_what_went_wrong_is_added_up() -> None:
-    """Errors, missing and wrong answers of all rows."""
+    """Errors, missing and wrong answers of all rows, for each target."""
     bad = replace(GOOD, errors=1, unanswered=2, wrong=4)
-    assert report(row("Keystead", GOOD), row("OpenBao", bad)).faults == 7
+    assert report(row("Keystead", GOOD), row("OpenBao", bad), row("OpenBao", bad, 1)).faults == {
+        "OpenBao": 14
+    }
+
+
+def test_how_the_sinks_fared_is_a_table() -> None:
+    """With what was left when the load ended, which is what they could not do beside it."""
+    told = replace(FULL, entries=12_345, deliveries=[Delivery("syslog", 2_000, 3.4)])
+    assert "| syslog | 12,345 | 2,000 | 3 s |" in told.as_markdown()
+    value = json.loads(told.as_json())
+    assert value["deliveries"] == [{"sink": "syslog", "behind": 2000, "seconds": 3.4}]
+    assert value["entries"] == 12_345
 
 
 @pytest.mark.parametrize(("shares", "quiet"), [((0.02, 0.05, 0.03), True), ((0.0, 0.0, 0.3), False)])

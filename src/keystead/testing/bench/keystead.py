@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
@@ -25,20 +26,24 @@ Sign = Callable[[Mapping[str, str], str, str, bytes], bytes]
 class Keystead:
     """A service with one key (`keystead.testing.bench.target.Target`).
 
-    ``command`` is how to start `keystead dev`; ``directory`` is for its data and must exist.
+    ``command`` is how to start `keystead dev`; ``directory`` is for its data and must exist. ``sinks`` are tables of a
+    configuration: with them the data that `keystead dev` has made is served by `keystead serve`.
     """
 
     name = "Keystead"
     version = __version__
 
-    def __init__(self, command: Sequence[str], directory: Path, sign: Sign, *, workers: int) -> None:
-        self._port = free_port()
+    def __init__(
+        self, command: Sequence[str], directory: Path, sign: Sign, *, workers: int, sinks: str = ""
+    ) -> None:
+        self._port, self._control_port = free_port(), free_port()
         self._env_file = directory / "env"
         self._log = directory / "log"
         self._command = (
             *command,
             *("--data", str(directory / "data"), "--env-file", str(self._env_file)),
-            *("--port", str(self._port), "--control-port", str(free_port()), "--workers", str(workers)),
+            *("--port", str(self._port), "--control-port", str(self._control_port)),
+            *("--workers", str(workers)),
         )
         self._sign = sign
         self.address: Address = ("127.0.0.1", self._port)
@@ -46,6 +51,10 @@ class Keystead:
         try:
             self.settings = self._read_settings()
             self._key = str(self._ask("CreateKey", {})["KeyMetadata"]["KeyId"])
+            if sinks:
+                self.stop()
+                self._command = _served(directory, self._port, self._control_port, workers, sinks)
+                self.start()
         except BaseException:
             self.server.stop()
             raise
@@ -113,6 +122,15 @@ class Keystead:
                 raise BenchmarkError(f"the service gave no good answer within {START_SECONDS:.0f} s")
             time.sleep(_LOOK_SECONDS)
 
+    def behind(self) -> dict[str, int]:
+        """How many entries of the audit each sink has not taken yet, as readiness says it."""
+        request = Request(f"GET /readyz HTTP/1.1\r\nhost: 127.0.0.1:{self._control_port}\r\n\r\n".encode())
+        ((_, body),) = ask(("127.0.0.1", self._control_port), [request])
+        sinks: dict[str, dict[str, Any]] = json.loads(body)["reader"]["sinks"]
+        if broken := {name: sink["trouble"] for name, sink in sinks.items() if sink["trouble"]}:
+            raise BenchmarkError(f"sinks are in trouble: {broken}")
+        return {name: int(sink["lag_entries"]) for name, sink in sinks.items()}
+
     def _read_settings(self) -> dict[str, str]:
         """What `keystead dev` exports once it answers."""
         deadline = time.monotonic() + START_SECONDS
@@ -141,3 +159,14 @@ class Keystead:
                 raise BenchmarkError(f"the service answered {status}: {body.decode(errors='replace')[:500]}")
             bodies.append(body)
         return bodies
+
+
+def _served(directory: Path, port: int, control_port: int, workers: int, sinks: str) -> tuple[str, ...]:
+    """How to serve the same data with a configuration that has more in it."""
+    config = directory / "keystead.toml"
+    config.write_text(
+        f"data = {json.dumps(str(directory / 'data'))}\n"
+        f'[listen]\naddress = "127.0.0.1:{port}"\nworkers = {workers}\n'
+        f'[control]\naddress = "127.0.0.1:{control_port}"\n{sinks}'
+    )
+    return (sys.executable, "-m", "keystead", "serve", "--config", str(config))

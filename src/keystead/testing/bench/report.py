@@ -1,6 +1,7 @@
 """The result of a benchmark: as a table for people, as JSON, and as a block in the documentation."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,6 +66,15 @@ class Ratio:
         return self.goal.met(self.value)
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a sink of the audit fared."""
+
+    sink: str
+    behind: int  # entries that it had not taken when the last round had ended
+    seconds: float  # from then until it had taken them
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything that was measured."""
@@ -75,12 +85,17 @@ class Report:
     versions: Mapping[str, str]  # of each target, by name, ours first
     rows: Sequence[Row]
     start_seconds: Sequence[float] = ()  # of ours, to the first answer
+    entries: int = 0  # of the audit, to be delivered to sinks
+    deliveries: Sequence[Delivery] = ()  # to each sink
 
     @property
-    def faults(self) -> int:
-        """Everything that went wrong: errors, wrong answers, and requests that got none."""
-        medians = [row.median for row in self.rows]
-        return sum(m.errors + m.wrong + m.unanswered for m in medians)
+    def faults(self) -> dict[str, int]:
+        """Everything that went wrong, by target: errors, wrong answers, and requests that got none."""
+        found: Counter[str] = Counter()
+        for row in self.rows:
+            m = row.median
+            found[row.target] += m.errors + m.wrong + m.unanswered
+        return dict(+found)
 
     @property
     def others(self) -> float:
@@ -120,6 +135,8 @@ class Report:
             "targets": dict(self.versions),
             "others": self.others,
             "start_seconds": list(self.start_seconds),
+            "entries": self.entries,
+            "deliveries": [asdict(delivery) for delivery in self.deliveries],
             "results": [{**asdict(row), "median": asdict(row.median)} for row in self.rows],
             "ratios": [
                 {
@@ -202,6 +219,12 @@ class Report:
                 ],
             ]
             tables.append(("From fork and exec to the first answer of a signed request", shown))
+        if self.deliveries:
+            head = ["sink", "entries", "not yet taken at the end of the rounds", "taken after"]
+            told = [
+                [d.sink, f"{self.entries:,}", f"{d.behind:,}", f"{d.seconds:.0f} s"] for d in self.deliveries
+            ]
+            tables.append(("The audit, delivered to sinks all the while", [head, *told]))
         if ratios := self.ratios:
             ours, peer, *_ = self.versions
             table = [["figure", "conn.", "operation", f"{ours} / {peer}", "goal", "reached"]]
