@@ -1,6 +1,7 @@
 """`keystead status`: how a running service is."""
 
 import http.server
+import json
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -63,6 +64,23 @@ def test_status_of_a_red_service(other: tuple[str, type[_Red]], keystead: Callab
     assert "NOT READY" in ended.out
     assert "red" in ended.out
     assert "audit-unavailable" in ended.out
+
+
+def test_status_says_what_is_wrong_though_all_can_work(
+    other: tuple[str, type[_Red]], keystead: Callable[..., Any]
+) -> None:
+    """A disk that fills, a sink that lags: keys are used all the same, and somebody should know."""
+    other[1].ready = json.dumps(
+        {
+            "ready": True,
+            "processes": {},
+            "reader": {"sinks": {"siem": {"lag_entries": 12_345, "lag_seconds": 61.2, "trouble": "refused"}}},
+            "warnings": ["/var/lib/keystead: 2 % free", "reader: the sink siem: refused"],
+        }
+    ).encode()
+    ended = keystead("status", "--control-url", other[0])
+    assert "  sink siem: 12,345 entries behind, for 61 s\n" in ended.out
+    assert "  warning: /var/lib/keystead: 2 % free\n  warning: reader: the sink siem: refused\n" in ended.out
 
 
 def test_status_of_something_else(other: tuple[str, type[_Red]], keystead: Callable[..., Any]) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -24,6 +25,8 @@ from typing_extensions import override
 
 from keystead.core.errors import StoreUnavailable
 from keystead.core.ports import Transaction
+from keystead.core.query import ReaderStatus, SinkStatus
+from keystead.core.witness import WitnessStatus
 from keystead.crypto.secret import Secret
 from keystead.crypto.sigv4 import Credential, sign
 from keystead.fronts.aws.credentials import Credentials
@@ -324,6 +327,31 @@ async def test_readyz_warns_of_a_disk_that_fills_up(free: int, flags: int, troub
         r'^keystead_disk_free_bytes\{path="/data"\} (\d+)$', (await bench.get("/metrics")).text, re.MULTILINE
     )
     assert samples == ([] if free < 0 else [str(free * 4096)])
+
+
+@on_loop
+async def test_readyz_warns_of_the_readers_and_the_witnesses_troubles() -> None:
+    """What nobody's keys wait for, and what an operator has to know all the same."""
+    bench = Bench()
+    siem = SinkStatus(lag_entries=5, lag_seconds=61.0, trouble="refused")
+    status = ReaderStatus(running=True, sinks={"siem": siem})
+    bench.office.reader = lambda: status
+    bench.office.witnesses = Mock(statuses=lambda: {"far": WitnessStatus({"w0": 3}, trouble="unreachable")})
+    answer = (await bench.get("/readyz")).json()
+    assert answer["reader"]["state"] == "yellow"
+    assert answer["reader"]["sinks"]["siem"] == {
+        "lag_entries": 5,
+        "lag_seconds": 61.0,
+        "trouble": "refused",
+    }
+    assert answer["witnesses"]["far"] == {"state": "yellow", "trouble": "unreachable", "lag_entries": 3}
+    assert answer["warnings"] == ["reader: the sink siem: refused", "witness far: unreachable"]
+
+    status = ReaderStatus()
+    bench.office.witnesses = None
+    assert (await bench.get("/readyz")).json()["warnings"] == ["reader: the reader is not running"]
+    status = ReaderStatus(running=True)
+    assert (await bench.get("/readyz")).json()["warnings"] == []
 
 
 @on_loop

@@ -43,6 +43,12 @@ def status(control_url: str | None, as_json: bool) -> int:  # noqa: FBT001 - cli
             )
         requests = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.requests.items() if count)
         click.echo(f"  requests since the start: {requests or 'none'}")
+        for name, sink in told.get("reader", {}).get("sinks", {}).items():
+            click.echo(
+                f"  sink {name}: {sink['lag_entries']:,} entries behind, for {sink['lag_seconds']:,.0f} s"
+            )
+        for warning in told.get("warnings", []):
+            click.echo(f"  warning: {warning}")
     return 0 if code == OK else _FAILED
 
 

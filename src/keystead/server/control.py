@@ -484,9 +484,11 @@ class Outlook:
             }
             warnings += [f"{path}: {room.trouble}" for path, room in rooms.items() if room.trouble]
         if self.office.reader is not None:
-            body["reader"] = _told_of(self.office.reader())
+            body["reader"] = reader = _told_of(self.office.reader())
+            warnings += [f"reader: {reader['trouble']}"] if reader["trouble"] else []
         if self.office.witnesses is not None:
-            body["witnesses"] = _told_of_witnesses(self.office.witnesses.statuses())
+            body["witnesses"] = told = _told_of_witnesses(self.office.witnesses.statuses())
+            warnings += [f"witness {name}: {one['trouble']}" for name, one in told.items() if one["trouble"]]
         return ready, {**body, "warnings": warnings}
 
     def measured(self, version: str) -> str:
@@ -501,7 +503,7 @@ class Outlook:
         return text
 
 
-def _told_of_witnesses(statuses: Mapping[str, WitnessStatus]) -> dict[str, object]:
+def _told_of_witnesses(statuses: Mapping[str, WitnessStatus]) -> dict[str, dict[str, object]]:
     """What is said of the witnesses: green, or yellow with what is wrong."""
     return {
         name: {
