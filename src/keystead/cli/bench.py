@@ -7,7 +7,7 @@ run side by side with OpenBao's transit engine. docs/benchmarks.md says what is 
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from keystead.testing.bench.keystead import Keystead
 from keystead.testing.bench.openbao import OpenBao
 from keystead.testing.bench.processes import BenchmarkError, filesystem, machine
 from keystead.testing.bench.receivers import SINKS, Receivers
-from keystead.testing.bench.report import Delivery, Report
+from keystead.testing.bench.report import Report
 from keystead.testing.bench.target import OPERATIONS, Target
 
 DEV: Final = (sys.executable, "-m", "keystead", "dev")
@@ -121,6 +121,10 @@ def bench(
     Starts a service of its own on free ports with its data in a temporary directory, and loads it from this
     process with requests that were signed beforehand.
     """
+    if sinks and peers:
+        raise click.UsageError(
+            "--sinks and --peers exclude each other: the figures are to be compared with those of a run of their own."
+        )
     plan = campaign.Plan(
         operations=operations,
         connections=connections,
@@ -189,11 +193,7 @@ def measure(
             stack.callback(openbao.stop)
             targets.append(openbao)
         rows = campaign.run(targets, plan, lambda text: click.echo(text, err=True))
-        entries, deliveries = 0, []
-        if receivers:
-            click.echo("until the sinks have taken everything", err=True)
-            deliveries = list(delivered(keystead, SINKS))
-            entries = min(receivers.counts().values())
+        taken = delivered(keystead, receivers) if receivers else {}
         if starts:
             click.echo(f"start to first answer, {starts} times", err=True)
         return Report(
@@ -205,29 +205,23 @@ def measure(
                 "seconds": plan.seconds,
                 "connections": list(plan.connections),
                 "operations": list(plan.operations),
-                "sinks": [delivery.sink for delivery in deliveries],
+                "sinks": list(taken),
             },
             versions={target.name: target.version for target in targets},
             rows=rows,
             start_seconds=[keystead.start_seconds() for _ in range(starts)],
-            entries=entries,
-            deliveries=deliveries,
+            delivered=taken,
         )
 
 
-def delivered(keystead: Keystead, names: Collection[str]) -> Iterator[Delivery]:
-    """Wait until each of these sinks has taken every entry; raises `BenchmarkError` for one that does not."""
-    began, waiting = time.monotonic(), dict.fromkeys(names, 0)
-    while (passed := time.monotonic() - began) < DELIVERY_SECONDS:
-        now = keystead.behind()
-        for sink in set(waiting) & set(now):
-            waiting[sink] = max(waiting[sink], now[sink])
-            if not now[sink] and passed >= _SETTLED_SECONDS:
-                yield Delivery(sink, waiting.pop(sink), passed)
-        if not waiting:
-            return
+def delivered(keystead: Keystead, receivers: Receivers) -> Mapping[str, int]:
+    """How many events each sink has taken; raises `BenchmarkError` when one has not taken everything."""
+    deadline = time.monotonic() + DELIVERY_SECONDS
+    while len(behind := keystead.behind()) < len(SINKS) or any(behind.values()):
+        if time.monotonic() > deadline:
+            raise BenchmarkError(f"sinks have not taken all of the audit: {behind}")
         time.sleep(_LOOK_SECONDS)
-    raise BenchmarkError(f"{min(waiting)} has not taken all of the audit within {DELIVERY_SECONDS:.0f} s")
+    return {name: receivers.counts().get(name, 0) for name in SINKS}
 
 
 def signed(settings: Mapping[str, str], host: str, operation: str, body: bytes) -> bytes:

@@ -24,6 +24,7 @@ PLAN = Plan(
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here needs warming up."""
     monkeypatch.setattr("keystead.testing.bench.campaign.WARM_SECONDS", 0.01)
+    monkeypatch.setattr("keystead.testing.bench.processes._WINDOW_SECONDS", 0.01)
 
 
 def measure(number: float, errors: int = 0) -> Measure:

@@ -77,6 +77,24 @@ def test_a_busy_machine_is_seen_and_an_idle_one_too(tmp_path: Path) -> None:
     assert busy_seconds(tmp_path) * TICKS == 654_321
 
 
+def test_what_a_server_leaves_for_later_is_waited_for(tmp_path: Path) -> None:
+    """Its processor time is told when it is at rest."""
+    code = "import os, signal\nwhile sum(os.times()[:2]) < 0.7: pass\nsignal.pause()"
+    server = Server([sys.executable, "-c", code], tmp_path / "log")
+    assert server.settled() >= 0.7 - 2 / TICKS
+    server.stop()
+
+
+def test_a_server_that_never_rests_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not waited for for ever."""
+    monkeypatch.setattr("keystead.testing.bench.processes.SETTLE_SECONDS", 0.3)
+    monkeypatch.setattr("keystead.testing.bench.processes._WINDOW_SECONDS", 0.1)
+    server = Server([sys.executable, "-c", "while True: pass"], tmp_path / "log")
+    with pytest.raises(BenchmarkError, match="still at work"):
+        server.settled()
+    server.stop()
+
+
 def test_a_server_is_stopped_in_order(tmp_path: Path) -> None:
     """It gets SIGTERM and the time to end by itself."""
     ready = tmp_path / "ready"

@@ -34,13 +34,17 @@ def test_its_sinks_are_in_order(receivers: Receivers, tmp_path: Path) -> None:
 
 def test_each_counts_the_events_that_it_takes(receivers: Receivers) -> None:
     """A message of syslog by its length, the others by their form; what comes in pieces is whole in the end."""
-    assert receivers.counts() == {"syslog": 0, "otlp": 0, "webhook": 0}
+    assert receivers.counts() == {"file": 0, "syslog": 0, "otlp": 0, "webhook": 0}
     at = {table["name"]: table for table in tomllib.loads(receivers.settings)["sink"]}
     port = int(at["syslog"]["url"].rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as sock:
         for piece in (b"5 a b", b' c10 {"x": 12', b"3}"):
             sock.sendall(piece)
             time.sleep(0.02)
+    events = Path(at["file"]["path"])
+    events.mkdir()
+    (events / "1.jsonl").write_text("{}\n{}\n")
+    (events / "2.jsonl.open").write_text("{}\n")
     address = "127.0.0.1", int(at["webhook"]["url"].rpartition("/")[0].rpartition(":")[2])
     bodies = {"/webhook": b'{"a":1}\n{"b":2}\n', "/otlp": b'[{"key":"keystead.index"}]'}
     posts = [
@@ -51,4 +55,4 @@ def test_each_counts_the_events_that_it_takes(receivers: Receivers) -> None:
     deadline = time.monotonic() + SECONDS
     while (counts := receivers.counts())["syslog"] < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert counts == {"syslog": 2, "otlp": 1, "webhook": 2}
+    assert counts == {"file": 3, "syslog": 2, "otlp": 1, "webhook": 2}

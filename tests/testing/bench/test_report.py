@@ -2,13 +2,10 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from keystead.testing.bench.campaign import CLOSED, OPEN, Measure, Row
-from keystead.testing.bench.processes import BenchmarkError, Machine
-from keystead.testing.bench.report import BEGIN, END, GOALS, Delivery, Report, write_docs
+from keystead.testing.bench.processes import Machine
+from keystead.testing.bench.report import GOALS, Report
 
 GOOD = Measure(
     rate=40_000.0,
@@ -140,45 +137,11 @@ def test_what_went_wrong_is_added_up() -> None:
     }
 
 
-def test_how_the_sinks_fared_is_a_table() -> None:
-    """With what was left when the load ended, which is what they could not do beside it."""
-    told = replace(FULL, entries=12_345, deliveries=[Delivery("syslog", 2_000, 3.4)])
-    assert "| syslog | 12,345 | 2,000 | 3 s |" in told.as_markdown()
-    value = json.loads(told.as_json())
-    assert value["deliveries"] == [{"sink": "syslog", "behind": 2000, "seconds": 3.4}]
-    assert value["entries"] == 12_345
-
-
-@pytest.mark.parametrize(("shares", "quiet"), [((0.02, 0.05, 0.03), True), ((0.0, 0.0, 0.3), False)])
-def test_a_machine_that_others_use_is_noticed(shares: tuple[float, ...], quiet: bool) -> None:
-    """One row that suffered is enough, however quiet it was before; its line says so."""
-    noticed = report(*(row("Keystead", replace(GOOD, others=share)) for share in shares))
-    assert noticed.quiet is quiet
-    assert f"other processes took {max(shares):.0%} of the machine at most" in noticed.as_markdown()
-    assert f"| 8.0 | {max(shares):.0%} |" in noticed.as_markdown()
-
-
-def test_the_docs_get_the_block_between_the_markers_and_nothing_else(tmp_path: Path) -> None:
-    """What stands around the markers stays; writing twice changes nothing more."""
-    page = tmp_path / "page.md"
-    page.write_text(f"# Before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
-    write_docs(page, FULL.as_markdown())
-    written = page.read_text()
-    assert written.startswith(f"# Before\n\n{BEGIN}\n")
-    assert written.endswith(f"{END}\n\nafter\n")
-    assert "old" not in written
-    assert "2 cores of Z80, 24 GiB, Linux 6.1.0, Python 3.11.7, data on ext4" in written
-    assert "| Keystead | Encrypt | 64 | 40,000 | 1.50 | 3.00 | 30.0 | 8.0 | 2% |" in written
-    write_docs(page, FULL.as_markdown())
-    assert page.read_text() == written
-
-
-def test_a_page_without_markers_is_refused(tmp_path: Path) -> None:
-    """Nothing is written where nobody has said that it belongs."""
-    page = tmp_path / "page.md"
-    page.write_text(f"{BEGIN}\n")
-    with pytest.raises(BenchmarkError, match="add them"):
-        write_docs(page, "x")
-    assert page.read_text() == f"{BEGIN}\n"
-    with pytest.raises(BenchmarkError, match="cannot be read"):
-        write_docs(tmp_path / "missing.md", "x")
+def test_when_sinks_had_everything_is_a_table() -> None:
+    """What they could not do beside the load comes after it."""
+    told = replace(
+        report(row("Keystead", replace(GOOD, rest_seconds=3.44)), peer=False), delivered={"syslog": 12_345}
+    )
+    assert "With the audit delivered to sinks: syslog" in told.as_text()
+    assert "| Keystead | Encrypt | 64 | 3.4 s after the load |" in told.as_markdown()
+    assert json.loads(told.as_json())["delivered"] == {"syslog": 12_345}

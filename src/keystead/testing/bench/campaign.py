@@ -41,13 +41,14 @@ class Measure:
     rate: float  # good answers a second
     p50_ms: float
     p99_ms: float
-    cpu_us: float  # of the server's processes, for one good answer
+    cpu_us: float  # of the server's processes, until they were at rest again, for one good answer
     generator_us: float  # of the generator, the same
     others: float  # the share of the machine's processor time that neither server nor generator used
     errors: int  # answers other than 200, and connections that broke
     unanswered: int  # in an open loop: due, and not answered in time
     wrong: int  # of the sampled answers: not what they should be
     checked: int  # how many were sampled
+    rest_seconds: float = 0.0  # from the end of the load until the server was at rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,7 @@ class Row:
             unanswered=sum(m.unanswered for m in r),
             wrong=sum(m.wrong for m in r),
             checked=sum(m.checked for m in r),
+            rest_seconds=median(m.rest_seconds for m in r),
         )
 
 
@@ -151,14 +153,19 @@ def _interleaved(
 
 
 def _measure(target: Target, operation: str, send: Send) -> Measure:
-    """One round, with requests made for it: signatures age."""
+    """One round, with requests made for it: signatures age.
+
+    What a server leaves for later is waited for, so that it is not done in somebody else's round, and counted.
+    """
     requests = target.requests(operation, [os.urandom(PLAINTEXT_BYTES) for _ in range(POOL)])
     start, busy, before = time.perf_counter(), busy_seconds(), target.server.cpu_seconds()
     load = send(requests)
-    spent = target.server.cpu_seconds() - before
-    others = busy_seconds() - busy - spent - load.cpu_seconds
+    others = busy_seconds() - busy - (target.server.cpu_seconds() - before) - load.cpu_seconds
     available = (time.perf_counter() - start) * (os.cpu_count() or 1)
     target.server.require_alive()
+    ended = time.perf_counter()
+    spent = target.server.settled() - before
+    rest_seconds = time.perf_counter() - ended
     done = max(1, load.done)
     return Measure(
         rate=load.rate,
@@ -171,4 +178,5 @@ def _measure(target: Target, operation: str, send: Send) -> Measure:
         unanswered=load.unanswered,
         wrong=wrong(target, operation, load.samples),
         checked=len(load.samples),
+        rest_seconds=rest_seconds,
     )

@@ -19,6 +19,9 @@ from typing import Final
 
 PROC: Final = Path("/proc")
 STOP_SECONDS: Final = 20.0
+SETTLE_SECONDS: Final = 300.0
+_WINDOW_SECONDS: Final = 0.5
+_AT_REST: Final = 0.06  # of a processor, while nobody asks
 UNKNOWN: Final = "unknown"
 
 
@@ -49,6 +52,19 @@ class Server:
     def cpu_seconds(self) -> float:
         """User and system time of the whole tree since its start."""
         return cpu_seconds(self.pid)
+
+    def settled(self) -> float:
+        """Wait until the whole tree is at rest, and say what `cpu_seconds` is then."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        before = self.cpu_seconds()
+        while True:
+            time.sleep(_WINDOW_SECONDS)
+            now = self.cpu_seconds()
+            if now - before <= _AT_REST * _WINDOW_SECONDS:
+                return now
+            if time.monotonic() > deadline:
+                raise BenchmarkError(f"the server is still at work {SETTLE_SECONDS:.0f} s after the load")
+            before = now
 
     def require_alive(self) -> None:
         """Raise `BenchmarkError` with the end of the server's log when it has ended."""

@@ -2,7 +2,7 @@
 
     receivers = Receivers(directory)
     receivers.settings                # tables of a configuration: a sink of each kind that needs no broker
-    receivers.counts()                # {"syslog": 1000, "otlp": 1000, "webhook": 1000}
+    receivers.counts()                # {"file": 1000, "syslog": 1000, "otlp": 1000, "webhook": 1000}
 
 They share the machine with the service, which real ones do not: so they have the lowest priority, and their processor
 time is nobody's in the tables. The program behind them is this module: ``python -m keystead.testing.bench.receivers``.
@@ -56,11 +56,12 @@ class Receivers:
 
     def __init__(self, directory: Path) -> None:
         syslog, http = free_port(), free_port()
+        self._events = directory / "events"
         secret = directory / "secret"
         secret.write_text(f"{secrets.token_hex()}\n")
         secret.chmod(0o600)
         self.settings = _TABLES.format(
-            path=json.dumps(str(directory / "events")),
+            path=json.dumps(str(self._events)),
             secret=json.dumps(str(secret)),
             syslog=syslog,
             http=http,
@@ -75,12 +76,13 @@ class Receivers:
             raise
 
     def counts(self) -> Mapping[str, int]:
-        """How many events each has taken."""
+        """How many events each has taken; of the file, how many lines are in it."""
         ((status, body),) = ask(self._address, [Request(f"GET {_COUNTS} HTTP/1.1\r\n\r\n".encode())])
         if status != OK:
             raise BenchmarkError(f"the receivers answered {status}")
         counts: dict[str, int] = json.loads(body)
-        return counts
+        lines = sum(path.read_bytes().count(b"\n") for path in self._events.glob("*.jsonl*"))
+        return {"file": lines, **counts}
 
     def stop(self) -> None:
         """Stop them."""

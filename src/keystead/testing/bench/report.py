@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -66,15 +66,6 @@ class Ratio:
         return self.goal.met(self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """How a sink of the audit fared."""
-
-    sink: str
-    behind: int  # entries that it had not taken when the last round had ended
-    seconds: float  # from then until it had taken them
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything that was measured."""
@@ -85,8 +76,7 @@ class Report:
     versions: Mapping[str, str]  # of each target, by name, ours first
     rows: Sequence[Row]
     start_seconds: Sequence[float] = ()  # of ours, to the first answer
-    entries: int = 0  # of the audit, to be delivered to sinks
-    deliveries: Sequence[Delivery] = ()  # to each sink
+    delivered: Mapping[str, int] = field(default_factory=dict)  # events of the audit, to each sink
 
     @property
     def faults(self) -> dict[str, int]:
@@ -135,8 +125,7 @@ class Report:
             "targets": dict(self.versions),
             "others": self.others,
             "start_seconds": list(self.start_seconds),
-            "entries": self.entries,
-            "deliveries": [asdict(delivery) for delivery in self.deliveries],
+            "delivered": dict(self.delivered),
             "results": [{**asdict(row), "median": asdict(row.median)} for row in self.rows],
             "ratios": [
                 {
@@ -219,12 +208,14 @@ class Report:
                 ],
             ]
             tables.append(("From fork and exec to the first answer of a signed request", shown))
-        if self.deliveries:
-            head = ["sink", "entries", "not yet taken at the end of the rounds", "taken after"]
+        if self.delivered:
+            title = f"With the audit delivered to sinks: {', '.join(self.delivered)}"
+            head = ["target", "operation", "conn.", "all delivered"]
             told = [
-                [d.sink, f"{self.entries:,}", f"{d.behind:,}", f"{d.seconds:.0f} s"] for d in self.deliveries
+                [r.target, r.operation, str(r.connections), f"{r.median.rest_seconds:.1f} s after the load"]
+                for r in self.rows
             ]
-            tables.append(("The audit, delivered to sinks all the while", [head, *told]))
+            tables.append((title, [head, *told]))
         if ratios := self.ratios:
             ours, peer, *_ = self.versions
             table = [["figure", "conn.", "operation", f"{ours} / {peer}", "goal", "reached"]]
