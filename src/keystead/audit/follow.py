@@ -123,9 +123,9 @@ class _Tail:
         for _ in range(_ATTEMPTS):
             if position >= self._signed:
                 try:
-                    found = self._beyond(position, limit, unsettled=unsettled)
-                except (Damaged, FileNotFoundError) as error:
-                    problem, found = error, []
+                    found, problem = self._beyond(position, limit, unsettled=unsettled), None
+                except (Damaged, FileNotFoundError) as error:  # perhaps because it is being released at this moment
+                    found, problem = [], error
                 if found:
                     return found
                 self._signed = covered(self._disk, self._directory)
