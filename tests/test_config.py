@@ -318,12 +318,15 @@ def test_a_file_that_is_none_is_named(data: bytes | None, told: str, tmp_path: P
         load(path)
 
 
-@given(data=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1))
-def test_a_new_installations_file_reads_back(data: str) -> None:
+@given(
+    data=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1),
+    regions=st.sampled_from([(), ("eu-central-1",), ("us-east-1", "eu-west-1")]),
+)
+def test_a_new_installations_file_reads_back(data: str, regions: tuple[str, ...]) -> None:
     """Whatever the directory is called, the template parses to what it was made of."""
     listen, control = Address("::1", 1), Address("localhost", 2)
-    config = parse(tomllib.loads(template(Path("/srv") / data, listen, control)), BASE)
-    assert config == Config(data=Path("/srv") / data, listen=listen, control=control)
+    config = parse(tomllib.loads(template(Path("/srv") / data, listen, control, regions)), BASE)
+    assert config == Config(data=Path("/srv") / data, listen=listen, control=control, regions=regions)
 
 
 @given(host=st.from_regex(r"[a-z0-9.]+|[0-9a-f:]*::[0-9a-f:]*", fullmatch=True), port=st.integers(0, 65_535))

@@ -22,7 +22,7 @@ import os
 import re
 import tomllib
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -269,7 +269,7 @@ class _Table:
 
     def regions(self, name: str) -> tuple[str, ...]:
         value = self._values.pop(name, [])
-        if not isinstance(value, list) or not all(isinstance(r, str) and _REGION.fullmatch(r) for r in value):
+        if not isinstance(value, list) or not all(isinstance(r, str) and REGION.fullmatch(r) for r in value):
             raise self._wrong(name, 'a list of region names such as ["eu-central-1"]')
         return tuple(value)
 
@@ -295,7 +295,7 @@ class _Table:
 _URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PREFIX: Final = re.compile(_URL.pattern + r"(?:/[A-Za-z0-9._~/-]*)?")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_REGION: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+REGION: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _MOST: Final = 100_000_000
 _MOST_DAYS: Final = 36_500
 
@@ -520,8 +520,9 @@ def _limits(table: _Table) -> Limits:
     return Limits(**values)
 
 
-def template(data: Path, listen: Address, control: Address) -> str:
+def template(data: Path, listen: Address, control: Address, regions: Sequence[str] = ()) -> str:
     """A commented configuration for a new installation."""
+    served = f"regions = {json.dumps(list(regions))}" if regions else '# regions = ["eu-central-1"]'
     # A path may hold quotes and backslashes; a JSON string is a TOML basic string but for DEL.
     quoted = json.dumps(str(data), ensure_ascii=False).replace("\x7f", "\\u007f")
     return f"""\
@@ -534,7 +535,7 @@ data = {quoted}
 [listen]                          # the data plane: AWS KMS for your applications
 address = "{listen}"
 # workers = 2                     # processes; the default is one for each core
-# regions = ["eu-central-1"]      # the default is any region that a client names
+{served:33} # without it, any region that a client names
 
 [control]                         # health, metrics and administration: keep it on a private network
 address = "{control}"

@@ -184,6 +184,20 @@ def test_init_writes_a_configuration_that_can_be_served(tmp_path: Path, keystead
     assert (config.data, str(config.listen), str(config.control)) == (data, "[::1]:7000", "127.0.0.1:7001")
 
 
+def test_init_takes_the_regions_that_are_served(tmp_path: Path, keystead: Callable[..., Any]) -> None:
+    """A client's mistake makes no keys elsewhere; what is no region's name is refused before anything is made."""
+    assert load(Path(json.loads(init(keystead, tmp_path / "one", "--json").out)["config"])).regions == (
+        "eu-central-1",
+    )
+    made = init(keystead, tmp_path / "two", "--region", "eu-west-1", "--region", "us-east-1", "--json")
+    told = json.loads(made.out)
+    assert told["regions"] == ["eu-west-1", "us-east-1"]
+    assert load(Path(told["config"])).regions == ("eu-west-1", "us-east-1")
+    refused = init(keystead, tmp_path / "three", "--region", "Mars 1")
+    assert (refused.code, "'Mars 1'" in refused.err) == (2, True)
+    assert not (tmp_path / "three").exists()
+
+
 def test_secrets_are_written_nowhere(tmp_path: Path, keystead: Callable[..., Any]) -> None:
     """Neither the passphrase nor the admin's secret is in any file of the installation."""
     secret = json.loads(init(keystead, tmp_path / "data", "--json").out)["secret_access_key"]

@@ -124,7 +124,10 @@ class _Tail:
             if position >= self._signed:
                 try:
                     found, problem = self._beyond(position, limit, unsettled=unsettled), None
-                except (Damaged, FileNotFoundError) as error:  # perhaps because it is being released at this moment
+                except (
+                    Damaged,
+                    FileNotFoundError,
+                ) as error:  # perhaps because it is being released at this moment
                     found, problem = [], error
                 if found:
                     return found

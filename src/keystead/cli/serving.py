@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ACCOUNT_DIGITS: Final = 12
 DEV_REGION: Final = "eu-central-1"
+_ANY_REGION: Final = "any region is served: a client that names the wrong one makes keys where nobody looks for them. Set listen.regions"
 _LOOK_SECONDS: Final = 0.02
 _PORT: Final = click.IntRange(0, 65_535)
 _EXPORT: Final = "export AWS_ENDPOINT_URL_KMS="  # how a file of settings begins
@@ -91,6 +92,7 @@ def dev(port: int, control_port: int, data: Path | None, env_file: Path | None, 
     epilog="""\b
 Examples:
   keystead init --data /var/lib/keystead
+  keystead init --data /var/lib/keystead --region eu-central-1 --region us-east-1
   keystead init --data /var/lib/keystead --seal file --seal-file /media/usb/keystead.key
   KEYSTEAD_SEAL_KEY=$(openssl rand -base64 32) keystead init --data DIR --seal env"""
 )
@@ -107,20 +109,30 @@ Examples:
 @click.option("--listen", default="127.0.0.1:8900", show_default=True, help="Address of the AWS KMS API.")
 @click.option("--control", default="127.0.0.1:8901", show_default=True, help="Address of the control plane.")
 @click.option(
+    "--region",
+    "regions",
+    multiple=True,
+    default=(DEV_REGION,),
+    show_default=True,
+    help="A region that is served; may be given more than once. Others are refused.",
+)
+@click.option(
     "--account",
     default="",
     help="Its account, 12 digits; servers that are to be linked have the same. [default: drawn by lot]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def init(
+    *,
     data: Path,
     seal: str,
     seal_file: Path | None,
     seal_variable: str | None,
     listen: str,
     control: str,
+    regions: tuple[str, ...],
     account: str,
-    as_json: bool,  # noqa: FBT001 - click hands options over by name
+    as_json: bool,
 ) -> None:
     """Make a new installation and its configuration, and print what must be kept safe.
 
@@ -133,7 +145,12 @@ def init(
         data=data,
         listen=configs.address(listen, "--listen"),
         control=configs.address(control, "--control"),
+        regions=regions,
     )
+    if wrong := [name for name in regions if not configs.REGION.fullmatch(name)]:
+        raise click.UsageError(
+            f"--region takes the name of a region, such as {DEV_REGION}, and not {wrong[0]!r}."
+        )
     if (seal_file and seal != "file") or (seal_variable and seal != "env"):
         raise click.UsageError("--seal-file goes with --seal file, and --seal-variable with --seal env.")
     if account and (len(account) != ACCOUNT_DIGITS or not account.isascii() or not account.isdecimal()):
@@ -158,6 +175,7 @@ def init(
         told = {
             "instance": founded.instance,
             "account": founded.account,
+            "regions": list(regions),
             "access_key_id": founded.access_key_id,
             "secret_access_key": founded.secret_access_key,
             "audit_key": founded.vkey,
@@ -167,7 +185,7 @@ def init(
         return
     click.echo(
         f"""\
-Made installation {founded.instance} in {data}, account {founded.account}.
+Made installation {founded.instance} in {data}, account {founded.account}, for {", ".join(regions)}.
 
 The admin's access key. The secret is shown this once:
   AWS_ACCESS_KEY_ID={founded.access_key_id}
@@ -196,8 +214,9 @@ def serve(path: Path) -> int:
     Exits with 78, and says what to do, when a setting, the seal or the data is not in order.
     """
     os.umask(0o077)
-    installation = open_installation(configs.load(path))
-    return _serve(installation, lambda _data_port, _control_port: None)
+    config = configs.load(path)
+    warning = "" if config.regions else _ANY_REGION
+    return _serve(open_installation(config), lambda _data_port, _control_port: None, warning=warning)
 
 
 @click.command(epilog="\b\nExample:\n  keystead migrate --config /var/lib/keystead/keystead.toml")
@@ -252,7 +271,7 @@ def _write_configuration(config: Config) -> Path:
     try:
         config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
-            file.write(configs.template(config.data, config.listen, config.control))
+            file.write(configs.template(config.data, config.listen, config.control, config.regions))
     except FileExistsError:
         raise ConfigError(f"{path} exists: move it away, or choose another directory") from None
     except UnicodeEncodeError:
@@ -278,11 +297,14 @@ def open_installation(config: Config) -> "Installation":
     return Installation.open(config, _secrets(), SystemClock(), system_random)
 
 
-def _serve(installation: "Installation", ready: "Ready") -> int:
+def _serve(installation: "Installation", ready: "Ready", *, warning: str = "") -> int:
     from keystead.app.service import run  # noqa: PLC0415 - as above
     from keystead.observe.log import Log  # noqa: PLC0415 - as above
 
-    return run(installation, Log(sys.stderr, installation.config.log, time.time), ready)
+    log = Log(sys.stderr, installation.config.log, time.time)
+    if warning:
+        log.warning(warning)
+    return run(installation, log, ready)
 
 
 if TYPE_CHECKING:

@@ -51,7 +51,8 @@ class Json11:
         if operation is None or inquiry.method != b"POST" or inquiry.target != b"/":
             raise errors.UnknownOperationError
         if self._regions and verified.region not in self._regions:
-            raise NotFound(f"This endpoint does not serve the region {verified.region}.")
+            served = ", ".join(sorted(self._regions))
+            raise NotFound(f"This endpoint does not serve the region {verified.region}. It serves {served}.")
         name = operation.name
         row = ROWS[name]
         taken = parse(operation, inquiry.body)

@@ -152,7 +152,8 @@ class Native:
             return signed
         region = taken.region or signed
         if self._regions and region not in self._regions:
-            raise NotFound(f"This endpoint does not serve the region {region}.")
+            served = ", ".join(sorted(self._regions))
+            raise NotFound(f"This endpoint does not serve the region {region}. It serves {served}.")
         return region
 
     def describe(self, inquiry: Inquiry, request: str) -> Entry:
