@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ACCOUNT_DIGITS: Final = 12
 DEV_REGION: Final = "eu-central-1"
-_ANY_REGION: Final = "any region is served: a client that names the wrong one makes keys where nobody looks for them. Set listen.regions"
+_ANY_REGION: Final = "any region is served, also one that a client names by mistake: set listen.regions"
 _LOOK_SECONDS: Final = 0.02
 _PORT: Final = click.IntRange(0, 65_535)
 _EXPORT: Final = "export AWS_ENDPOINT_URL_KMS="  # how a file of settings begins
