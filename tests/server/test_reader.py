@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from archivehouse import some_entry
+from bridges.sinks.samples import HttpReceiver, Request
 from keystead.audit.disk import LocalDisk
 from keystead.audit.log import Log as AuditLog
 from keystead.config import Sink
@@ -287,6 +289,32 @@ def test_a_sink_is_fed_and_one_that_cannot_be_opened_is_told_of(house: House) ->
     status = house.settled(reader, lambda status: bool(status.sinks) and status.sinks["lines"].delivered == 3)
     assert status.sinks["lines"].trouble == ""
     assert "carrier-pigeon" in status.sinks["bad"].trouble
+
+
+def test_a_sink_that_refuses_events_is_told_of(house: House, capfd: pytest.CaptureFixture[str]) -> None:
+    """In the status, though nothing waits and nothing fails, and with one line in the log."""
+    secret = house.place / "secret"
+    secret.write_text("a-secret-of-many-characters")
+
+    def picky(requests: list[Request]) -> tuple[int, dict[str, str], bytes]:
+        return (200 if b"EventParked" in requests[-1].body else 400), {}, b""
+
+    with HttpReceiver() as receiver:
+        receiver.judge = picky
+        hook = Sink(name="hook", kind="webhook", url=receiver.url, secret_file=secret)
+        reader = house.reader(sinks=(hook,))
+        house.write(3)
+        status = house.settled(reader, lambda status: bool(status.sinks) and status.sinks["hook"].parked >= 3)
+        reader.close()
+    hooked = status.sinks["hook"]
+    assert (hooked.delivered, hooked.lag_entries, hooked.errors) == (0, 0, 0)
+    assert re.match(
+        r"events parked lately: [3-9], the last at 20\S+Z: it answers with status 400", hooked.trouble
+    )
+    said = [line for line in capfd.readouterr().err.splitlines() if "a sink refuses events" in line]
+    assert len(said) == 1
+    assert "hook" in said[0]
+    assert "it answers with status 400" in said[0]
 
 
 def test_nothing_of_the_environment_is_handed_on_that_may_be_secret() -> None:

@@ -94,10 +94,10 @@ class SinkStatus:
 
     lag_entries: int = 0
     lag_seconds: float = 0.0
-    delivered: int = 0
+    delivered: int = 0  # that the receiver has taken
     errors: int = 0
-    parked: int = 0  # that the receiver has refused for good
-    trouble: str = ""  # the last error, while it lasts
+    parked: int = 0  # that it has refused for good
+    trouble: str = ""  # the last error, while it lasts; and for an hour, that events were refused for good
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,12 +120,19 @@ class _Reader:
                 clock=_Clock(),
                 random=os.urandom,
                 began=stand_back,
+                notice=self._refused,
             )
         except ConfigError as error:
             self._log.error("a sink cannot be opened", component=sink.name, reason=str(error))
             return SinkStatus(trouble=str(error))
         station.start()
         return station
+
+    def _refused(self, name: str, reason: str) -> None:
+        """Say once that events are refused: how many they are is in the status, and which in the dead letters."""
+        self._log.warning(
+            "a sink refuses events, which go into its dead letters", component=name, reason=reason
+        )
 
     def _guard(self, work: Callable[[], None]) -> None:
         """Do it, and end the process when it meets a bug: another one is started."""
@@ -193,7 +200,7 @@ def _told(station: Station) -> SinkStatus:
         delivered=status.delivered,
         errors=status.errors,
         parked=status.parked,
-        trouble=status.last_error,
+        trouble="; ".join(filter(None, [status.last_error, status.parking])),
     )
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+import json
 import os
 import shutil
 import signal
@@ -25,7 +26,7 @@ from keystead.audit.disk import LocalDisk
 from keystead.audit.follow import Follower
 from keystead.audit.log import Log
 from keystead.bridges.sinks.cursor import FOLDER, Cursors
-from keystead.bridges.sinks.deadletter import DeadLetters
+from keystead.bridges.sinks.deadletter import NAME, DeadLetters
 from keystead.bridges.sinks.port import Message, Rejected, Retry, Sink
 from keystead.bridges.sinks.pump import Pump
 from keystead.service import entry as entries
@@ -103,6 +104,7 @@ class SinkBench:
         self.sink = sink or self.collector
         self.options = options
         self.written = 0
+        self.heard: list[str] = []  # of what the pump has given notice
         self.log: Log = self.audit.open()
         self.pump = self.begin()
 
@@ -120,6 +122,7 @@ class SinkBench:
                 "kind": "collector",
                 "clock": self.audit.clock,
                 "random": bytes,
+                "notice": self.heard.append,
                 **self.options,
             },
         )
@@ -143,6 +146,23 @@ class SinkBench:
         """Have everything delivered."""
         while self.pump.turn():
             pass
+
+    def fail(self, many: int = 1) -> None:
+        """Have turns end with `Retry`, as often as that; what goes well before is not counted."""
+        while many:
+            try:
+                assert self.pump.turn()
+            except Retry as error:
+                self.pump.failed(error)
+                many -= 1
+
+    def letters(self) -> list[str]:
+        """The events in the dead letters."""
+        try:
+            data = self.audit.disk.read(Path("/data") / FOLDER / "siem" / NAME)
+        except FileNotFoundError:
+            return []
+        return [json.loads(line)["event"] for line in data.splitlines()]
 
 
 def names(*indexes: int, log: str = "w0") -> list[str]:

@@ -1,7 +1,9 @@
 """A sink's work: at least once, in order, numbered, and nothing is left out whatever fails."""
 
 import json
+import re
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from bridges.sinks.samples import Collector, SinkBench, names
 from keystead.audit import prune as pruning
 from keystead.bridges.sinks.census import Census
 from keystead.bridges.sinks.cursor import Cursor, Cursors
-from keystead.bridges.sinks.port import Retry
+from keystead.bridges.sinks.port import Message, Retry
 from keystead.service.entry import Entry
 from keystead.testing.disk import Fault, Killed, PowerCut
 
@@ -182,15 +184,151 @@ def test_an_event_that_is_refused_is_parked_and_told_of() -> None:
     assert bench.pump.status().parked == 1
 
 
-def test_a_receiver_that_refuses_everything_is_told_nothing_more() -> None:
-    """Even the event about the refusal is refused: the letters have all of them, and it goes on."""
+def test_a_receiver_that_refuses_everything_is_asked_again() -> None:
+    """Even the event about the refusal is refused: nothing is parked, the lag says so, and later all of it arrives."""
     bench = SinkBench()
     bench.collector.refuses = lambda _: "no"
     bench.write(3)
     bench.settle()
-    bench.drain()
+    bench.fail(5)
+    bench.write(2)
+    bench.settle()
+    bench.fail(5)
+    status = bench.pump.status()
+    assert (status.delivered, status.parked, status.lag_entries, status.errors) == (0, 0, 5, 10)
+    assert status.last_error == "it refuses every event, even the one that tells of a refusal: no"
+    assert status.parking == ""
+    assert bench.letters() == names(0)  # once, however often it is tried
+    assert bench.heard == ["no"]
     assert bench.collector.got == []
-    assert bench.pump.status().parked == 4  # and the checkpoint event
+    assert CURSOR not in bench.audit.disk.files()
+    bench.collector.refuses = lambda _: ""
+    bench.drain()
+    assert bench.collector.names == [*names(0, 1, 2, 3, 4), "keystead-test/w0/checkpoint/5"]
+    status = bench.pump.status()
+    assert (status.delivered, status.parked, status.lag_entries, status.last_error) == (5, 0, 0, "")
+
+
+def test_an_event_is_parked_only_when_the_one_in_its_place_was_taken() -> None:
+    """What came before it does not come again meanwhile, and what comes after it waits."""
+    bench = SinkBench(form="ocsf")
+    bench.collector.refuses = lambda message: (
+        "not this" if message.about.name.endswith(("/w0/5", "parked/5")) else ""
+    )
+    bench.write(2, stage="intent", outcome="")
+    bench.write(7)
+    bench.settle()
+    bench.fail(3)
+    assert bench.collector.names == names(2, 3, 4)
+    status = bench.pump.status()
+    assert (status.delivered, status.parked, status.lag_entries) == (3, 0, 4)
+    bench.pump.save()
+    bench.begin()  # the cursor on disk is as far, and a process that begins anew has one more letter
+    bench.fail(3)
+    assert bench.collector.names == names(2, 3, 4)
+    assert bench.letters() == names(5, 5)
+    bench.collector.refuses = lambda message: "not this" if message.about.name.endswith("/w0/5") else ""
+    bench.drain()
+    assert bench.collector.names[3:] == [
+        "keystead-test/w0/parked/5",
+        *names(6, 7, 8),
+        "keystead-test/w0/checkpoint/9",
+    ]
+    assert bench.collector.got[-1].about.entry.subject.split(" ")[::2] == ["9", "2"]
+    assert bench.letters() == names(5, 5)
+    status = bench.pump.status()
+    assert (status.delivered, status.parked) == (3, 1)
+
+
+def test_a_failure_amid_halves_does_not_begin_them_again() -> None:
+    """What was taken or parked of a batch before the receiver went away is done."""
+    bench = SinkBench()
+    bench.collector.refuses = lambda message: "no" if message.about.name.endswith("w0/1") else ""
+    bench.write(8)
+    bench.settle()
+    bench.log.close()
+    deliver = bench.collector.deliver
+
+    def down(messages: Sequence[Message]) -> None:
+        if messages[0].about.name.endswith("w0/2"):
+            raise Retry("it is down")
+        deliver(messages)
+
+    bench.collector.deliver = down  # type: ignore[method-assign]  # it goes away at a certain event
+    bench.fail(4)
+    assert bench.collector.names == [*names(0), "keystead-test/w0/parked/1"]
+    assert (bench.letters(), bench.pump.status().parked) == (names(1), 1)
+    bench.collector.deliver = deliver  # type: ignore[method-assign]  # and comes again
+    bench.drain()
+    assert bench.collector.names[2:] == [*names(2, 3, 4, 5, 6, 7), "keystead-test/w0/checkpoint/8"]
+    assert (bench.letters(), bench.pump.status().delivered) == (names(1), 7)
+
+
+def test_what_was_parked_is_told_of_for_an_hour() -> None:
+    """How many, when and why; the log hears of the first of them, and again when it has been quiet for an hour."""
+    bench = SinkBench()
+    bench.collector.refuses = lambda message: "too blue" if message.about.origin.endswith("w0") else ""
+    bench.write(3)
+    bench.settle()
+    bench.drain()
+    status = bench.pump.status()
+    assert (status.delivered, status.parked, status.last_error) == (0, 3, "")
+    assert status.last_delivery_time == 0.0
+    assert re.fullmatch(
+        r"events parked lately: 3, the last at 1970-01-12T13:4\d:\d\dZ: too blue", status.parking
+    )
+    assert bench.heard == ["too blue"]
+    bench.audit.later(3599.0)
+    assert bench.pump.status().parking == status.parking
+    bench.audit.later(1.0)
+    assert bench.pump.status().parking == ""
+    bench.write(1)
+    bench.settle()
+    bench.drain()
+    assert bench.pump.status().parking.startswith("events parked lately: 1, the last at 1970-01-12T14:4")
+    assert bench.pump.status().parked == 4
+    assert bench.heard == ["too blue", "too blue"]
+
+
+def test_a_batch_of_which_some_were_taken_is_not_sent_again() -> None:
+    """Nobody knows which: until the receiver takes what stands in their place, only that is sent."""
+    bench = SinkBench()
+    bench.collector.whole = False
+    bench.collector.refuses = lambda message: (
+        "no" if message.about.name.endswith(("w0/1", "parked/1")) else ""
+    )
+    bench.write(4)
+    bench.settle()
+    bench.log.close()
+    bench.fail(3)
+    assert bench.collector.names == [*names(0, 2, 3), "keystead-test/w0/parked/0"]
+    assert bench.letters() == names(0, 1, 2, 3)
+    status = bench.pump.status()
+    assert (status.delivered, status.parked, status.lag_entries) == (0, 1, 3)
+    bench.collector.refuses = lambda _: ""
+    bench.drain()
+    assert bench.collector.names[4:] == [
+        *(f"keystead-test/w0/parked/{index}" for index in (1, 2, 3)),
+        "keystead-test/w0/checkpoint/4",
+    ]
+    assert bench.letters() == names(0, 1, 2, 3)
+    assert bench.pump.status().parked == 4
+
+
+def test_a_checkpoint_event_that_is_refused_is_kept_once() -> None:
+    """It is made anew for each try, and is the same event all the same."""
+    bench = SinkBench()
+    bench.collector.refuses = lambda message: "no" if "checkpoint" in message.about.name else ""
+    bench.write(2)
+    bench.settle()
+    bench.log.close()
+    for _ in range(3):
+        bench.fail()
+        bench.audit.later()
+    assert bench.letters() == ["keystead-test/w0/checkpoint/2"]
+    bench.collector.refuses = lambda _: ""
+    bench.drain()
+    assert bench.collector.names == [*names(0, 1), "keystead-test/w0/checkpoint/2"]
 
 
 def test_when_nobody_knows_what_was_refused_the_whole_batch_is_kept() -> None:
@@ -211,7 +349,7 @@ def test_when_nobody_knows_what_was_refused_the_whole_batch_is_kept() -> None:
 
 
 def test_what_is_no_entry_is_parked_as_it_is() -> None:
-    """Bytes that cannot be rendered do not stop the rest."""
+    """Bytes that cannot be rendered do not stop the rest, and are told of in their place."""
     bench = SinkBench()
     bench.write()
     bench.log.append(b"\xff not an entry")
@@ -219,15 +357,22 @@ def test_what_is_no_entry_is_parked_as_it_is() -> None:
     bench.write()
     bench.settle()
     bench.drain()
-    assert bench.collector.names[0] == "keystead-test/w0/parked/1"
-    assert bench.collector.names[1:3] == names(0, 2)
+    assert bench.collector.names == [
+        *(*names(0), "keystead-test/w0/parked/1", *names(2)),
+        "keystead-test/w0/checkpoint/3",
+    ]
+    assert (bench.pump.status().delivered, bench.pump.status().parked) == (2, 1)
+    bench.sink = again = Collector(overlap=8)
+    bench.begin()
+    bench.drain()
+    assert [message.about.name for message in again.remembered] == names(0, 2)
     assert b"\\\\xff not an entry" in bench.audit.disk.read(CURSOR.parent / "dead-letter.jsonl")
 
 
 def test_letters_that_cannot_be_written_stop_the_sink() -> None:
     """An event is not put away where it cannot be found again."""
     bench = SinkBench()
-    bench.collector.refuses = lambda _: "no"
+    bench.collector.refuses = lambda message: "" if "parked" in message.about.name else "no"
     bench.write()
     bench.settle()
     bench.audit.stop_disk()

@@ -20,8 +20,9 @@ from keystead.config import Sink as Settings
 from keystead.core.errors import ConfigError
 
 
-def station(data: Path, *sinks: Settings) -> Station:
-    """The sinks of an installation."""
+def station(data: Path, *sinks: Settings, heard: list[tuple[str, str]] | None = None) -> Station:
+    """The sinks of an installation, and what they give notice of."""
+    notices = [] if heard is None else heard
     disk = LocalDisk()
     return Station(
         sinks,
@@ -30,6 +31,7 @@ def station(data: Path, *sinks: Settings) -> Station:
         disk=disk,
         clock=SystemClock(),
         random=bytes,
+        notice=lambda name, reason: notices.append((name, reason)),
     )
 
 
@@ -84,14 +86,48 @@ def test_a_station_goes_on_where_it_stopped(tmp_path: Path) -> None:
     log = RealLog(tmp_path)
     log.write(500)
     settings = Settings(name="files", kind="file", path=tmp_path / "events")
-    for total in (500, 700):
+    for total in (500 + 1, 700 + 2):  # with a checkpoint event each
         made = station(tmp_path, settings)
         made.start()
-        until(lambda total=total: (tmp_path / "events").exists() and _lines(tmp_path / "events") >= total + 1)  # type: ignore[misc]  # a default binds it
+        until(lambda total=total: (tmp_path / "events").exists() and _lines(tmp_path / "events") >= total)  # type: ignore[misc]  # a default binds it
         made.close(30)
         log.write(200)
-    assert _lines(tmp_path / "events") == 700 + 2  # and two checkpoint events
+    assert _lines(tmp_path / "events") == 700 + 2
     assert (tmp_path / "sinks" / "files" / "w0.cursor").exists()
+    log.close()
+
+
+def test_a_receiver_that_refuses_everything_is_waited_for(tmp_path: Path) -> None:
+    """Its lag grows and its trouble is told, once in the log; what it refused is there when it is put right."""
+    log = RealLog(tmp_path)
+    log.write(500)
+    secret = tmp_path / "secret"
+    secret.write_text("a-secret-of-many-characters")
+    heard: list[tuple[str, str]] = []
+    letters = tmp_path / "sinks" / "proxy" / "dead-letter.jsonl"
+    with HttpReceiver() as receiver:
+        receiver.default = (400, {}, b"")
+        made = station(
+            tmp_path,
+            Settings(name="proxy", kind="webhook", url=receiver.url, secret_file=secret),
+            heard=heard,
+        )
+        made.start()
+        try:
+            until(lambda: made.status()[0].errors >= 2)
+            log.write(500)
+            until(lambda: made.status()[0].lag_entries == 1000)
+            (status,) = made.status()
+            assert (status.delivered, status.parked) == (0, 0)
+            assert "it refuses every event" in status.last_error
+            assert letters.read_bytes().count(b"\n") == 1
+            receiver.default = (200, {}, b"")
+            until(lambda: made.status()[0].delivered == 1000)
+            until(lambda: made.status()[0].last_error == "")
+            assert made.status()[0].lag_entries == 0
+            assert heard == [("proxy", "it answers with status 400")]
+        finally:
+            made.close(30)
     log.close()
 
 

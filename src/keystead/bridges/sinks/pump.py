@@ -6,13 +6,14 @@
 One `Pump.turn` goes once round the logs:
 
 1. The next entries after the cursor, as many as one delivery takes. Intents are passed over unless the form is
-   ``keystead``; an entry that cannot be rendered is parked.
+   ``keystead``; an entry that cannot be rendered goes alone, and is parked.
 2. `Sink.deliver`. `Retry` ends the turn, and the same comes again, later and later. What is `Rejected` is delivered in
    halves, until the event that it is about stands alone; that one is parked: it goes into the dead letters, and the
-   receiver gets an event that says so in its place.
-3. The position moves. The cursor on disk follows at most once a second while there is much to do, and at once when
-   there is not: after a crash a receiver may get a second's worth of events twice, and the disk, which others need
-   for their answers, is left alone.
+   receiver gets an event that says so in its place. A receiver that refuses this one as well refuses everything,
+   whatever the event (a wrong port does, or a proxy): that is `Retry`, and nothing more is parked.
+3. The position moves, also when only the first of a batch were taken before a failure. The cursor on disk follows at
+   most once a second while there is much to do, and at once when there is not: after a crash a receiver may get a
+   second's worth of events twice, and the disk, which others need for their answers, is left alone.
 4. A checkpoint event, when enough entries have gone since the last one, or the log is quiet. It is delivered when
    everything that the checkpoint covers has been.
 
@@ -22,6 +23,7 @@ Each log is apart: one that cannot be read is reported, and the others go on.
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -30,7 +32,7 @@ from keystead.bridges.renderings import RENDERINGS, announces
 from keystead.bridges.renderings.facts import Event
 from keystead.bridges.sinks.cursor import Cursor, CursorDamaged, Cursors, mark_of
 from keystead.bridges.sinks.deadletter import DeadLetters, Letter
-from keystead.bridges.sinks.port import Message, Rejected, Retry, Sink
+from keystead.bridges.sinks.port import Message, Notice, Rejected, Retry, Sink
 from keystead.core.errors import KeysteadError
 from keystead.core.ports import Clock, Random
 from keystead.service import entry as entries
@@ -45,6 +47,7 @@ _MOST_BACKOFF: Final = 60.0
 _MOST_AFTER: Final = 600.0
 _REASON_CHARACTERS: Final = 300
 _DELIVERIES: Final = 8  # in an overlap
+_RECENT_SECONDS: Final = 3600.0  # for which it is told that events were parked
 COMPLETE: Final = "keystead"
 """The form that gets every entry, so that whoever takes it can prove that none is missing."""
 
@@ -96,9 +99,10 @@ class Status(msgspec.Struct, frozen=True):
     kind: str
     lag_entries: int = 0  # that are in the logs and not with the receiver
     lag_seconds: float = 0.0  # how long the oldest of them has waited
-    delivered: int = 0  # entries, since the process began; what came twice counts twice
+    delivered: int = 0  # entries that were taken, since the process began; what came twice counts twice
     errors: int = 0  # deliveries that failed
-    parked: int = 0  # events that the receiver has refused for good
+    parked: int = 0  # events that the receiver has refused for good, and that it was told of in their place
+    parking: str = ""  # what was parked lately, in words; empty when nothing was for an hour
     last_error: str = ""  # empty when the last delivery succeeded
     last_error_time: float = 0.0  # Unix seconds
     last_delivery_time: float = 0.0
@@ -125,9 +129,28 @@ class _Batch(NamedTuple):
     """Entries that go together."""
 
     messages: list[Message]
-    unfit: list[tuple[int, bytes, str]]  # entries that cannot be rendered, and why
+    unfit: str  # why the one entry that there is cannot be rendered; empty when all can be
     passed: list[int]
     last: tuple[int, bytes]  # index and entry
+
+
+class _Progress:
+    """How far a delivery has got."""
+
+    __slots__ = ("done", "taken")
+
+    def __init__(self) -> None:
+        self.done = 0  # messages, from the first on, that need not be sent again
+        self.taken = 0  # those of them that the receiver has
+
+
+class _Parking(NamedTuple):
+    """What has been parked lately. One value, since another thread reads it."""
+
+    many: int = 0
+    time: float = 0.0  # of the last one; Unix seconds
+    reason: str = ""
+    until: float = float("-inf")  # when it is no longer lately, by the monotonic clock
 
 
 class Pump:
@@ -148,7 +171,9 @@ class Pump:
         checkpoint_entries: int = 1000,
         batch_entries: int = BATCH_ENTRIES,
         batch_bytes: int = BATCH_BYTES,
+        notice: Notice = lambda _: None,
     ) -> None:
+        """``notice`` hears when events begin to be refused, and not of each."""
         self._sink = sink
         self._follower = follower
         self._cursors = cursors
@@ -167,6 +192,12 @@ class Pump:
         self._batch_bytes = batch_bytes
         self._lines: dict[str, _Line] = {}
         self._unread: dict[str, str] = {}  # why a log cannot be read
+        # Names of events that have a letter, and of whose refusal the receiver has not been told yet: they come
+        # again and need no second letter. Those in `_final` must not be sent again; it says why they were refused.
+        self._kept: set[str] = set()
+        self._final: dict[str, str] = {}
+        self._parking = _Parking()
+        self._notice = notice
         self._saved_at = clock.monotonic()
         self._delivered = self._errors = self._parked = 0
         self._last_error = ""
@@ -221,10 +252,18 @@ class Pump:
             delivered=self._delivered,
             errors=self._errors,
             parked=self._parked,
+            parking=self._told(),
             last_error=self._last_error,
             last_error_time=self._last_error_time,
             last_delivery_time=self._last_delivery_time,
         )
+
+    def _told(self) -> str:
+        many, time, reason, until = self._parking
+        if not many or self._clock.monotonic() >= until:
+            return ""
+        last = datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return f"events parked lately: {many:,}, the last at {last}: {reason}"
 
     # --- one turn ------------------------------------------------------------------------------------------
 
@@ -270,7 +309,7 @@ class Pump:
         line = _Line(cursor, origin)
         if why:
             detail = f"everything is delivered again from the beginning: {why}"
-            self._deliver([self._own("keystead:SinkRestarted", line, "restarted", 0, detail)])
+            self._deliver([self._own("keystead:SinkRestarted", line, "restarted", 0, detail)], _Progress())
         overlap = min(self._sink.overlap, cursor.position)
         if overlap:
             self._sink.remember(self._again(log, line, cursor.position - overlap))
@@ -296,7 +335,7 @@ class Pump:
             if not found:  # they were pruned
                 break
             batch = self._batch(line, found)
-            messages += batch.messages
+            messages += [] if batch.unfit else batch.messages
             position = batch.last[0] + 1
         return messages
 
@@ -311,32 +350,46 @@ class Pump:
             return False
         if found[0][0] > position:
             detail = f"the entries from {position} up to {found[0][0]} were pruned before they were delivered"
-            self._deliver([self._own("keystead:EventsPruned", line, "pruned", position, detail)])
+            self._deliver([self._own("keystead:EventsPruned", line, "pruned", position, detail)], _Progress())
         if not line.waiting:
             line.waiting = entries.moment(found[0][1]) or self._clock.now()
         batch = self._batch(line, found)
-        for index, entry, reason in batch.unfit:
-            self._park(Message(_unknown(line.origin, index), entry), reason)
-        self._deliver(batch.messages)
-        index, entry = batch.last
-        line.passed += batch.passed
-        line.since += index + 1 - position
-        line.cursor = msgspec.structs.replace(
-            line.cursor,
-            position=index + 1,
-            mark=mark_of(entry),
-            passed=line.cursor.passed + len(batch.passed),
-        )
-        self._delivered += len(batch.messages)
-        line.behind = max(0, line.behind - (index + 1 - position))
-        line.waiting = entries.moment(entry) if line.behind else 0.0
-        self._last_delivery_time = self._clock.now()
+        progress = _Progress()
+        try:
+            if batch.unfit:
+                self._park(batch.messages[0], batch.unfit, progress)
+            else:
+                self._deliver(batch.messages, progress)
+        finally:  # what was taken before a failure does not come again and again with what was not
+            self._move(line, found, batch, progress)
         return True
+
+    def _move(
+        self, line: _Line, found: Sequence[tuple[int, bytes]], batch: _Batch, progress: _Progress
+    ) -> None:
+        """Move the position past what is done."""
+        left = batch.messages[progress.done :]
+        position = left[0].about.index if left else batch.last[0] + 1
+        before = position - 1 - found[0][0]
+        if before < 0:
+            return
+        entry = found[before][1]
+        passed = [index for index in batch.passed if index < position]
+        line.passed += passed
+        many = position - line.cursor.position
+        line.since += many
+        line.cursor = msgspec.structs.replace(
+            line.cursor, position=position, mark=mark_of(entry), passed=line.cursor.passed + len(passed)
+        )
+        line.behind = max(0, line.behind - many)
+        line.waiting = entries.moment(entry) if line.behind else 0.0
+        self._delivered += progress.taken
+        if progress.taken:
+            self._last_delivery_time = self._clock.now()
 
     def _batch(self, line: _Line, found: Sequence[tuple[int, bytes]]) -> _Batch:
         """As many of the entries as one delivery takes, at least one."""
         messages: list[Message] = []
-        unfit: list[tuple[int, bytes, str]] = []
         passed: list[int] = []
         size = 0
         last = found[0]
@@ -353,9 +406,12 @@ class Pump:
                         break
                     messages.append(Message(about, body))
             except msgspec.DecodeError as error:
-                unfit.append((index, entry, f"it cannot be rendered: {error}"))
+                if messages or passed:  # those first: it is told of in its place
+                    break
+                unfit = Message(Event(Entry(), line.origin, index), entry)
+                return _Batch([unfit], f"it cannot be rendered: {error}", [], (index, entry))
             last = index, entry
-        return _Batch(messages, unfit, passed, last)
+        return _Batch(messages, "", passed, last)
 
     def _tell(self, log: str, line: _Line, *, quiet: bool) -> None:
         """Deliver a checkpoint event, if it is time and everything that it covers has been delivered."""
@@ -370,7 +426,8 @@ class Pump:
         passed = line.cursor.passed - len(beyond)
         subject = f"{signed_.size} {signed_.root} {passed}"
         self._deliver(
-            [self._own("keystead:AuditCheckpoint", line, "checkpoint", signed_.size, signed_.note, subject)]
+            [self._own("keystead:AuditCheckpoint", line, "checkpoint", signed_.size, signed_.note, subject)],
+            _Progress(),
         )
         line.pending = None
         line.passed = beyond
@@ -379,8 +436,11 @@ class Pump:
 
     # --- delivering ----------------------------------------------------------------------------------------
 
-    def _deliver(self, messages: Sequence[Message]) -> None:
+    def _deliver(self, messages: Sequence[Message], progress: _Progress) -> None:
         """Have them delivered, and park those that never can be; raises `Retry` when not all of them were."""
+        while messages and (why := self._final.get(messages[0].about.name)) is not None:
+            self._park(messages[0], why, progress)
+            messages = messages[1:]
         if not messages:
             return
         try:
@@ -388,33 +448,65 @@ class Pump:
         except Rejected as rejected:
             if len(messages) > 1 and rejected.whole:
                 half = len(messages) // 2
-                self._deliver(messages[:half])
-                self._deliver(messages[half:])
+                self._deliver(messages[:half], progress)
+                self._deliver(messages[half:], progress)
                 return
+            reason = str(rejected)
+            if not rejected.whole:
+                self._final.update((message.about.name, reason) for message in messages)
+            for message in messages:  # all of them are safe before the receiver hears of the first
+                self._keep(message, reason)
             for message in messages:
-                self._park(message, str(rejected))
+                self._park(message, reason, progress)
+        else:
+            progress.done += len(messages)
+            progress.taken += len(messages)
+            if self._kept:  # what it had refused, perhaps
+                self._kept.difference_update(message.about.name for message in messages)
 
-    def _park(self, message: Message, reason: str) -> None:
-        """Put an event away that is in the way, and tell the receiver so in its place."""
-        about = message.about
-        letter = Letter(
-            about.name,
-            self._name,
-            self._clock.now(),
-            reason[:_REASON_CHARACTERS],
-            message.body.decode("utf-8", "backslashreplace"),
-        )
+    def _keep(self, message: Message, reason: str) -> None:
+        """Put an event into the dead letters, once however often it is refused; raises `Retry` when that fails."""
+        name = message.about.name
+        if name in self._kept:
+            return
+        body = message.body.decode("utf-8", "backslashreplace")
+        letter = Letter(name, self._name, self._clock.now(), reason[:_REASON_CHARACTERS], body)
         try:
             self._letters.add(letter)
         except OSError as error:
             raise Retry(f"the dead letters cannot be written: {error.strerror}") from None
-        self._parked += 1
-        own = self._event(
-            "keystead:EventParked", f"{about.origin}/parked", about.index, letter.reason, about.name
-        )
-        # A receiver that refuses even this has the gap in its numbers, and the dead letters say what is in it.
-        with suppress(Rejected):
+        self._kept.add(name)
+        self._lately(letter.reason)
+
+    def _park(self, message: Message, reason: str, progress: _Progress) -> None:
+        """Put an event away that is in the way, and tell the receiver so in its place.
+
+        It counts as parked only when the receiver has taken that. One that refuses even this looks at no event.
+        """
+        self._keep(message, reason)
+        about = message.about
+        reason = reason[:_REASON_CHARACTERS]
+        own = self._event("keystead:EventParked", f"{about.origin}/parked", about.index, reason, about.name)
+        try:
             self._sink.deliver([own])
+        except Rejected as again:
+            raise Retry(f"it refuses every event, even the one that tells of a refusal: {again}") from None
+        self._kept.discard(about.name)
+        self._final.pop(about.name, None)
+        self._parked += 1
+        self._lately(reason, parked=1)
+        progress.done += 1
+
+    def _lately(self, reason: str, *, parked: int = 0) -> None:
+        """Note that something was refused. The first time in an hour somebody hears of it."""
+        now = self._clock.monotonic()
+        begins = now >= self._parking.until
+        parking = (_Parking() if begins else self._parking)._replace(until=now + _RECENT_SECONDS)
+        if parked:
+            parking = parking._replace(many=parking.many + parked, time=self._clock.now(), reason=reason)
+        self._parking = parking
+        if begins:
+            self._notice(reason)
 
     def _own(
         self, action: str, line: _Line, what: str, index: int, detail: str, subject: str = ""
@@ -426,7 +518,3 @@ class Pump:
         time = int(self._clock.now() * 1e6)
         made = Entry(action=action, detail=detail, outcome=OK, subject=subject, time=time, v=1)
         return Message(Event(made, origin, index), self._render(entries.encode(made), f"{origin}/{index}"))
-
-
-def _unknown(origin: str, index: int) -> Event:
-    return Event(Entry(), origin, index)

@@ -11,6 +11,7 @@ import importlib
 import pkgutil
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
@@ -51,10 +52,12 @@ class Station:
         clock: Clock,
         random: Random,
         began: Callable[[], None] = lambda: None,
+        notice: Callable[[str, str], None] = lambda _name, _reason: None,
     ) -> None:
         """Open every sink; raises `ConfigError`. ``follower`` makes one for each, since a follower is one thread's.
 
-        ``began`` is called on each thread first, to give it a priority for instance.
+        ``began`` is called on each thread first, to give it a priority for instance. ``notice`` is called with a
+        sink's name and the reason, on its thread, when its receiver begins to refuse events.
         """
         self._stop = threading.Event()
         self._began = began
@@ -70,6 +73,7 @@ class Station:
                 clock=clock,
                 random=random,
                 checkpoint_entries=settings.checkpoint_entries,
+                notice=partial(notice, settings.name),
             )
             for settings in sinks
         ]

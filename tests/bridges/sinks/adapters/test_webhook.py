@@ -152,6 +152,55 @@ def test_a_receiver_that_refuses_one_event_gets_the_others(secret_file: Path) ->
     assert set(names(1, 2)) <= set(taken)
 
 
+def test_a_receiver_that_refuses_by_what_is_in_an_event_gets_the_others(secret_file: Path) -> None:
+    """Whatever else it is sent with, status 400 finds the one event, and only that is parked."""
+
+    def picky(requests: list[Request]) -> tuple[int, dict[str, str], bytes]:
+        return (400 if b"request-1" in requests[-1].body else 200), {}, b""
+
+    with HttpReceiver() as receiver:
+        receiver.judge = picky
+        bench = carry(receiver, secret_file)
+        bench.drain()
+        bench.sink.close()
+    taken = [
+        json.loads(line)["event"]
+        for request in receiver.requests
+        if b"request-1" not in request.body
+        for line in request.body.splitlines()
+    ]
+    expected = [*names(0), "keystead-test/w0/parked/1", *names(2), "keystead-test/w0/checkpoint/3"]
+    assert taken == expected
+    status = bench.pump.status()
+    assert (status.delivered, status.parked) == (2, 1)
+    assert "it answers with status 400" in status.parking
+    assert bench.letters() == names(1)
+
+
+def test_a_server_that_answers_400_to_everything_loses_nothing(secret_file: Path) -> None:
+    """A wrong port or a proxy may: it is as if nobody were there, and when it is put right everything arrives."""
+    with HttpReceiver() as receiver:
+        bench = carry(receiver, secret_file)
+        receiver.default = (400, {}, b"")
+        bench.fail(6)
+        status = bench.pump.status()
+        assert (status.delivered, status.parked, status.lag_entries, status.errors) == (0, 0, 3, 6)
+        assert status.last_error.endswith("one that tells of a refusal: it answers with status 400")
+        assert bench.letters() == names(0)
+        refused = len(receiver.requests)
+        receiver.default = (200, {}, b"")
+        bench.drain()
+        bench.sink.close()
+    census = Census()
+    for request in receiver.requests[refused:]:
+        for line in request.body.splitlines():
+            census.add(line)
+    census.check()
+    assert (census.count("keystead-test/w0"), census.duplicates, census.parked) == (3, 0, set())
+    status = bench.pump.status()
+    assert (status.delivered, status.parked, status.last_error, status.parking) == (3, 0, "", "")
+
+
 @pytest.mark.parametrize(
     ("form", "media"), [("cef", "text/plain; charset=utf-8"), ("ecs", "application/x-ndjson")]
 )
