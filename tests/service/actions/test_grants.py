@@ -177,6 +177,40 @@ def test_a_constraint_holds_for_each_use(bench: ServiceBench, key: KeyReference,
     bench.do(c.DescribeKey(key), "alice")
 
 
+def test_a_denial_names_the_grant_that_wants_another_context(bench: ServiceBench, key: KeyReference) -> None:
+    """And not one for another operation, for others, or for a resource; to the caller nothing more is said."""
+    silent = "no statement of the identity-policy is about the action"
+    asked = c.Encrypt(key, b"x", {"app": "other"})
+    told = bench.refusal(asked, "alice")
+    assert bench.records[-1].missing == silent
+    give(bench, key, "Encrypt", context_equals=APP, grantee=BOB)
+    give(bench, key, "Encrypt", context_equals=APP, source_arn=RESOURCE)
+    give(bench, key, "Decrypt", context_equals=APP)
+    assert bench.refusal(asked, "alice") == told
+    assert bench.records[-1].missing == silent
+    made = give(bench, key, "Encrypt", context_subset=APP)
+    assert bench.refusal(asked, "alice") == told
+    assert bench.records[-1].missing == f"grant {made.grant_id}: encryption context"
+    bench.do(i.PutPrincipalPolicy("alice", allow("kms:Encrypt", effect="Deny")))
+    assert "explicit deny" in bench.refusal(asked, "alice")
+    assert bench.records[-1].missing == ""
+
+
+def test_a_denial_names_the_accounts_grant_to_those_whom_the_account_lets(bench: ServiceBench) -> None:
+    """The others lack more than a context."""
+    only_admin = {"Effect": "Allow", "Principal": {"AWS": user_arn(ACCOUNT, "admin")}, "Action": "kms:*"}
+    key = bench.key(c.CreateKey(policy=json.dumps({"Statement": [{**only_admin, "Resource": "*"}]})))
+    made = give(bench, key, "Encrypt", grantee=ROOT, context_equals=APP)
+    bench.do(i.PutPrincipalPolicy("alice", allow("kms:Encrypt")))
+    for who, missing in (
+        ("alice", f"grant {made.grant_id}: encryption context"),
+        ("bob", "key-policy statement #0: another principal"),
+    ):
+        assert bench.refusal(c.Encrypt(key, b"x"), who).startswith("AccessDenied")
+        assert bench.records[-1].missing == missing
+    bench.do(c.Encrypt(key, b"x", APP), "alice")
+
+
 @pytest.mark.parametrize("policy", ["key", "identity"])
 def test_a_denial_in_any_policy_wins(bench: ServiceBench, key: KeyReference, policy: str) -> None:
     """For what is asked of the working set and of the store."""
