@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.core.grant import CONTEXTUAL, Grant, operations_of, permitting
+from keystead.core.grant import CONTEXTUAL, Grant, including, operations_of, permitting
 from keystead.core.principal import root_arn, user_arn
 from keystead.core.spec import SPECS
 
@@ -88,6 +88,15 @@ def test_the_first_grant_that_permits_is_the_one_that_decided() -> None:
     assert permitting([other, GRANT], "kms:Encrypt", None) is other
     assert permitting([other, GRANT], "kms:Sign", None) is None
     assert permitting([], "kms:Sign", None) is None
+
+
+def test_the_first_grant_that_would_permit_under_some_context_is_found() -> None:
+    """Its constraint does not count; that it is for requests of a resource does."""
+    bound = replace(GRANT, context_equals={"a": "1"})
+    for_resource = replace(bound, source_arn="arn:aws:s3:eu-central-1:111122223333:bucket")
+    assert permitting([for_resource, bound], "kms:Decrypt", None) is None
+    assert including([for_resource, bound, GRANT], "kms:Decrypt") is bound
+    assert including([for_resource, bound], "kms:Sign") is None
 
 
 @given(grants(), grants(), contexts)

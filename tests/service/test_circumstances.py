@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
+from keystead.core.grant import Grant
 from keystead.core.key import Key, Origin, State
 from keystead.core.names import KeyReference
 from keystead.core.policy import keys
+from keystead.core.policy.actions import having
 from keystead.core.policy.wildcards import Value
-from keystead.service import circumstances
+from keystead.service import actions, circumstances
 from keystead.service.caller import Caller, identity_of
 from keystead.service.circumstances import Circumstances
 from keystead.service.commands import Command
+from keystead.service.commands import identity as i
 from keystead.service.commands import kms as c
 from keystead.service.entry import Entry
 from keystead.testing.installation import ACCOUNT, REGION
@@ -54,6 +57,16 @@ IMPORT = c.ImportKeyMaterial(KEY, b"", b"", valid_to=1.5)
 GRANT = c.CreateGrant(
     KEY, ("Decrypt", "Encrypt"), ALICE, retiring_service="x.example.com", context_subset={"a": "b"}
 )
+MADE = Grant(
+    id="ab" * 32,
+    region=REGION,
+    key_id=KEY.name,
+    grantee=ALICE,
+    operations=("Decrypt",),
+    issuer=f"arn:aws:iam::{ACCOUNT}:root",
+    created=1.0,
+    context_equals={"app": "payroll"},
+)
 CASES: list[tuple[str, Value | None, dict[str, Any]]] = [
     ("aws:CurrentTime", "2026-01-31T08:00:01.500000Z", {}),
     ("aws:EpochTime", "1769846401", {}),
@@ -79,6 +92,12 @@ CASES: list[tuple[str, Value | None, dict[str, Any]]] = [
     ("kms:EncryptionContext:app", None, {}),
     ("kms:EncryptionContextKeys", ("app", "X"), {"context": {"app": "payroll", "X": "y"}}),
     ("kms:EncryptionContextKeys", (), {}),
+    ("kms:EncryptionContext:A", "b", {"command": GRANT}),
+    ("kms:EncryptionContextKeys", ("a",), {"command": GRANT}),
+    ("kms:EncryptionContextKeys", ("c",), {"command": c.CreateGrant(KEY, (), context_equals={"c": "d"})}),
+    ("kms:EncryptionContextKeys", (), {"command": c.CreateGrant(KEY, ())}),
+    ("kms:EncryptionContext:app", "payroll", {"grant": MADE}),
+    ("kms:EncryptionContextKeys", (), {"grant": replace(MADE, context_equals={})}),
     # Tags and aliases.
     ("aws:ResourceTag/team", "red", {"tags": lambda: [("Team", "red")]}),
     ("aws:ResourceTag/team", None, {}),
@@ -106,6 +125,8 @@ CASES: list[tuple[str, Value | None, dict[str, Any]]] = [
     ("kms:MultiRegionKeyType", None, {"key": HELD}),
     ("kms:MultiRegionKeyType", "PRIMARY", {"key": PRIMARY}),
     ("kms:MultiRegionKeyType", "REPLICA", {"key": REPLICA}),
+    ("kms:MultiRegionKeyType", "PRIMARY", {"command": c.CreateKey(multi_region=True)}),
+    ("kms:MultiRegionKeyType", None, {"command": c.CreateKey()}),
     ("kms:PrimaryRegion", "us-east-1", {"key": REPLICA}),
     ("kms:PrimaryRegion", None, {"key": HELD}),
     (
@@ -190,6 +211,7 @@ CASES: list[tuple[str, Value | None, dict[str, Any]]] = [
         {"command": c.CreateGrant(KEY, (), context_equals={"a": "b"})},
     ),
     ("kms:GrantConstraintType", None, {"command": c.CreateGrant(KEY, ())}),
+    ("kms:GrantConstraintType", "EncryptionContextEquals", {"grant": MADE}),
     ("kms:GrantIsForAWSResource", "false", {"command": GRANT}),
     *(
         (name, None, {})
@@ -414,3 +436,254 @@ def test_only_re_encryption_can_stay_on_one_key() -> None:
     for command in (None, c.ListKeys(), c.ReEncrypt(b"", KeyReference("x"))):
         at = Circumstances(caller=caller, entry=Entry(), action="kms:ReEncryptTo", command=command)
         assert at.get("kms:reencryptonsamekey") is None
+
+
+# --- which operations have which key -----------------------------------------------------------------------
+
+CONTEXTUAL = (
+    "Decrypt",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyPair",
+    "GenerateDataKeyPairWithoutPlaintext",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+)
+CRYPTOGRAPHIC = (
+    *CONTEXTUAL,
+    "Decapsulate",
+    "DeriveSharedSecret",
+    "Encapsulate",
+    "GenerateMac",
+    "Sign",
+    "Verify",
+    "VerifyMac",
+)
+OF_A_KEY = (
+    *CRYPTOGRAPHIC,
+    "CancelKeyDeletion",
+    "CreateAlias",
+    "CreateGrant",
+    "DeleteAlias",
+    "DeleteImportedKeyMaterial",
+    "DescribeKey",
+    "DisableKey",
+    "DisableKeyRotation",
+    "EnableKey",
+    "EnableKeyRotation",
+    "GetKeyLastUsage",
+    "GetKeyPolicy",
+    "GetKeyRotationStatus",
+    "GetParametersForImport",
+    "GetPublicKey",
+    "ImportKeyMaterial",
+    "ListGrants",
+    "ListKeyPolicies",
+    "ListKeyRotations",
+    "ListResourceTags",
+    "PutKeyPolicy",
+    "ReplicateKey",
+    "RetireGrant",
+    "RevokeGrant",
+    "RotateKeyOnDemand",
+    "ScheduleKeyDeletion",
+    "TagResource",
+    "UntagResource",
+    "UpdateAlias",
+    "UpdateKeyDescription",
+    "UpdatePrimaryRegion",
+)
+OF_KEY_STORES = (
+    "ConnectCustomKeyStore",
+    "CreateCustomKeyStore",
+    "DeleteCustomKeyStore",
+    "DescribeCustomKeyStores",
+    "DisconnectCustomKeyStore",
+    "UpdateCustomKeyStore",
+)
+WITHOUT = ("GenerateRandom", "ListAliases", "ListKeys", "ListRetirableGrants")
+
+# AWS's service authorization reference, "Actions defined by AWS Key Management Service", and the developer guide, "AWS
+# KMS condition keys", which has those of the key itself. Both speak of GetKeyLastUsage and ML-KEM as of their like.
+OPERATIONS: dict[str, tuple[str, ...]] = {
+    "kms:BypassPolicyLockoutSafetyCheck": ("CreateKey", "PutKeyPolicy"),
+    "kms:CallerAccount": (*OF_A_KEY, *OF_KEY_STORES, "CreateKey"),
+    "kms:DataKeyPairSpec": ("GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"),
+    "kms:EncryptionAlgorithm": CONTEXTUAL,
+    "kms:EncryptionContext:app": (*CONTEXTUAL, "CreateGrant", "RetireGrant"),
+    "kms:EncryptionContextKeys": (*CONTEXTUAL, "CreateGrant", "RetireGrant"),
+    "kms:ExpirationModel": ("ImportKeyMaterial",),
+    "kms:GrantConstraintType": ("CreateGrant", "RetireGrant"),
+    "kms:GrantIsForAWSResource": ("CreateGrant", "ListGrants", "RevokeGrant"),
+    "kms:GrantOperations": ("CreateGrant",),
+    "kms:GranteePrincipal": ("CreateGrant",),
+    "kms:KeyAgreementAlgorithm": ("DeriveSharedSecret",),
+    **dict.fromkeys(
+        (
+            "kms:CustomerMasterKeySpec",
+            "kms:CustomerMasterKeyUsage",
+            "kms:KeyOrigin",
+            "kms:KeySpec",
+            "kms:KeyUsage",
+            "kms:MultiRegion",
+            "kms:MultiRegionKeyType",
+        ),
+        (*OF_A_KEY, "CreateKey"),
+    ),
+    "kms:MacAlgorithm": ("GenerateMac", "VerifyMac"),
+    "kms:MessageType": ("Sign", "Verify"),
+    "kms:PrimaryRegion": ("UpdatePrimaryRegion",),
+    "kms:ReEncryptOnSameKey": ("ReEncryptFrom", "ReEncryptTo"),
+    "kms:ReplicaRegion": ("ReplicateKey",),
+    "kms:RequestAlias": (*CRYPTOGRAPHIC, "DescribeKey", "GetPublicKey"),
+    "kms:ResourceAliases": OF_A_KEY,
+    "kms:RetiringPrincipal": ("CreateGrant",),
+    "kms:RotationPeriodInDays": ("EnableKeyRotation",),
+    "kms:ScheduleKeyDeletionPendingWindowInDays": ("ScheduleKeyDeletion",),
+    "kms:SigningAlgorithm": ("Sign", "Verify"),
+    "kms:ValidTo": ("ImportKeyMaterial",),
+    "kms:WrappingAlgorithm": ("GetParametersForImport",),
+    "kms:WrappingKeySpec": ("GetParametersForImport",),
+}
+
+
+def request_of(operation: str, bench: ServiceBench) -> Command:
+    """A request for an operation that has a value for every condition key that it can have one for."""
+    key = bench.key(c.CreateKey(multi_region=True))
+    bench.do(c.CreateAlias("alias/ours", key))
+    named, context = KeyReference("alias/ours", is_alias=True), {"app": "payroll"}
+    made = bench.do(
+        c.CreateGrant(key, ("Decrypt",), f"arn:aws:iam::{ACCOUNT}:user/alice", context_subset=context)
+    )
+    blob = bytes(bench.do(c.Encrypt(key, b"x", context)).blob)
+    re_encrypt = c.ReEncrypt(blob, named, named, context, context)
+    requests: dict[str, Command] = {
+        "CancelKeyDeletion": c.CancelKeyDeletion(key),
+        "ConnectCustomKeyStore": c.ConnectCustomKeyStore("cks-1"),
+        "CreateAlias": c.CreateAlias("alias/new", key),
+        "CreateCustomKeyStore": c.CreateCustomKeyStore("store"),
+        "CreateGrant": c.CreateGrant(key, ("Decrypt",), ALICE, retiring=ALICE, context_equals=context),
+        "CreateKey": c.CreateKey(multi_region=True),
+        "Decapsulate": c.Decapsulate(named, b""),
+        "Decrypt": c.Decrypt(blob, named, context),
+        "DeleteAlias": c.DeleteAlias("alias/ours"),
+        "DeleteCustomKeyStore": c.DeleteCustomKeyStore("cks-1"),
+        "DeleteImportedKeyMaterial": c.DeleteImportedKeyMaterial(key),
+        "DeriveSharedSecret": c.DeriveSharedSecret(named, b""),
+        "DescribeCustomKeyStores": c.DescribeCustomKeyStores(),
+        "DescribeKey": c.DescribeKey(named),
+        "DisableKey": c.DisableKey(key),
+        "DisableKeyRotation": c.DisableKeyRotation(key),
+        "DisconnectCustomKeyStore": c.DisconnectCustomKeyStore("cks-1"),
+        "EnableKey": c.EnableKey(key),
+        "EnableKeyRotation": c.EnableKeyRotation(key),
+        "Encapsulate": c.Encapsulate(named),
+        "Encrypt": c.Encrypt(named, b"x", context),
+        "GenerateDataKey": c.GenerateDataKey(named, 32, context),
+        "GenerateDataKeyPair": c.GenerateDataKeyPair(named, "ECC_NIST_P256", context),
+        "GenerateDataKeyPairWithoutPlaintext": c.GenerateDataKeyPairWithoutPlaintext(
+            named, "ECC_NIST_P256", context
+        ),
+        "GenerateDataKeyWithoutPlaintext": c.GenerateDataKeyWithoutPlaintext(named, 32, context),
+        "GenerateMac": c.GenerateMac(named, b"x", "HMAC_SHA_256"),
+        "GetKeyLastUsage": c.GetKeyLastUsage(key),
+        "GetKeyPolicy": c.GetKeyPolicy(key),
+        "GetKeyRotationStatus": c.GetKeyRotationStatus(key),
+        "GetParametersForImport": c.GetParametersForImport(key, "RSAES_OAEP_SHA_256", "RSA_2048"),
+        "GetPublicKey": c.GetPublicKey(named),
+        "ImportKeyMaterial": c.ImportKeyMaterial(key, b"", b"", valid_to=bench.house.clock.now() + 60.0),
+        "ListGrants": c.ListGrants(key),
+        "ListKeyPolicies": c.ListKeyPolicies(key),
+        "ListKeyRotations": c.ListKeyRotations(key),
+        "ListResourceTags": c.ListResourceTags(key),
+        "PutKeyPolicy": c.PutKeyPolicy(key, json.dumps({"Statement": []})),
+        "ReEncryptFrom": re_encrypt,
+        "ReEncryptTo": re_encrypt,
+        "ReplicateKey": c.ReplicateKey(key, "eu-west-1"),
+        "RetireGrant": c.RetireGrant(made.token),
+        "RevokeGrant": c.RevokeGrant(key, made.grant_id),
+        "RotateKeyOnDemand": c.RotateKeyOnDemand(key),
+        "ScheduleKeyDeletion": c.ScheduleKeyDeletion(key),
+        "Sign": c.Sign(named, b"x", "ECDSA_SHA_256"),
+        "TagResource": c.TagResource(key, (("team", "red"),)),
+        "UntagResource": c.UntagResource(key, ("team",)),
+        "UpdateAlias": c.UpdateAlias("alias/ours", key),
+        "UpdateCustomKeyStore": c.UpdateCustomKeyStore("cks-1"),
+        "UpdateKeyDescription": c.UpdateKeyDescription(key, "new"),
+        "UpdatePrimaryRegion": c.UpdatePrimaryRegion(key, "eu-west-1"),
+        "Verify": c.Verify(named, b"x", b"", "ECDSA_SHA_256"),
+        "VerifyMac": c.VerifyMac(named, b"x", b"", "HMAC_SHA_256"),
+    }
+    return requests[operation]
+
+
+def denied_for(names: tuple[str, ...], action: str, command: Command, bench: ServiceBench) -> list[str]:
+    """Those of the condition keys for which a denial of the action to alice, where there is a value, applies."""
+    found = []
+    for name in names:
+        statements = [
+            {"Effect": "Allow", "Action": "kms:*", "Resource": "*"},
+            {
+                "Sid": "There",
+                "Effect": "Deny",
+                "Action": action,
+                "Resource": "*",
+                "Condition": {"Null": {name: "false"}},
+            },
+        ]
+        bench.do(i.PutPrincipalPolicy("alice", json.dumps({"Statement": statements})))
+        answer = bench.answer(command, "alice")
+        if (answer.entry.outcome, answer.entry.statement) == ("AccessDenied", "There"):
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("operation", sorted({*OF_A_KEY, *OF_KEY_STORES, "CreateKey"}))
+def test_an_operation_has_the_condition_keys_that_aws_lists_for_it(
+    bench: ServiceBench, operation: str
+) -> None:
+    """A denial that waits for one of them would never deny otherwise."""
+    names = tuple(name for name, operations in OPERATIONS.items() if operation in operations)
+    command = request_of(operation, bench)
+    assert denied_for(names, f"kms:{operation}", command, bench) == list(names)
+
+
+@pytest.mark.parametrize(
+    ("action", "also", "command"),
+    [
+        ("kms:TagResource", (), c.CreateKey(multi_region=True, tags=(("team", "red"),))),
+        ("kms:TagResource", (), c.ReplicateKey(KEY, "eu-west-1", tags=(("team", "red"),))),
+        ("kms:CreateKey", ("kms:BypassPolicyLockoutSafetyCheck",), c.ReplicateKey(KEY, "eu-west-1")),
+    ],
+)
+def test_a_key_that_is_new_has_its_properties_for_all_that_is_asked_of_it(
+    bench: ServiceBench, action: str, also: tuple[str, ...], command: c.CreateKey | c.ReplicateKey
+) -> None:
+    """A key with tags and a replica take more than one permission, and each can be tied to what the key is like."""
+    if isinstance(command, c.ReplicateKey):
+        source = bench.key(c.CreateKey(multi_region=True))
+        command = c.ReplicateKey(source, command.region, tags=command.tags)
+    names = (
+        *(name for name in OPERATIONS if name.startswith(("kms:Customer", "kms:Key", "kms:MultiRegion"))),
+        "kms:CallerAccount",
+        *also,
+    )
+    names = tuple(name for name in names if name != "kms:KeyAgreementAlgorithm")
+    assert denied_for(names, action, command, bench) == list(names)
+
+
+def test_the_table_has_every_operation_and_every_key_that_is_filled() -> None:
+    """A new operation, or a new condition key, is looked up at AWS before it is written there."""
+    asked = {row.name.removeprefix("kms:") for row in actions.ACTIONS.values() if row.name.startswith("kms:")}
+    asked = asked - {"ReEncrypt"} | {"ReEncryptFrom", "ReEncryptTo"}
+    assert asked == {*OF_A_KEY, *OF_KEY_STORES, *WITHOUT, "CreateKey"}
+    filled = {name for name in keys.KMS if keys.filled(name)} | {"kms:EncryptionContext:app"}
+    assert filled == set(OPERATIONS)
+
+
+def test_the_check_of_policies_knows_which_operations_have_a_key() -> None:
+    """It warns of a condition on an action that never has the key, and must not of one that has."""
+    for name, operations in OPERATIONS.items():
+        has = {f"kms:{operation}" for operation in operations}
+        assert has - (having(name) or has) == set(), name

@@ -78,9 +78,13 @@ class Grant:
         """Whether it demands anything of the encryption context."""
         return bool(self.context_equals or self.context_subset)
 
+    def includes(self, operation: str) -> bool:
+        """Whether it allows its grantee that operation under some encryption context, if there is one."""
+        return operation in self.operations and not self.source_arn  # no request here comes from a resource
+
     def permits(self, operation: str, context: Mapping[str, str] | None) -> bool:
         """Whether it allows its grantee that operation under that encryption context."""
-        if operation not in self.operations or self.source_arn:  # no request here comes from a resource
+        if not self.includes(operation):
             return False
         if operation not in CONTEXTUAL or not self.constrained:
             return True
@@ -120,3 +124,9 @@ def permitting(grants: Iterable[Grant], action: str, context: Mapping[str, str] 
     """The first of these grants that permits an action such as ``kms:Decrypt``."""
     operation = action.removeprefix("kms:")
     return next((grant for grant in grants if grant.permits(operation, context)), None)
+
+
+def including(grants: Iterable[Grant], action: str) -> Grant | None:
+    """The first of these grants that permits an action under some encryption context, if there is one."""
+    operation = action.removeprefix("kms:")
+    return next((grant for grant in grants if grant.includes(operation)), None)

@@ -14,6 +14,7 @@ from typing import Final
 
 from keystead.core import spec
 from keystead.core.errors import KeysteadError
+from keystead.core.grant import Grant
 from keystead.core.key import Key
 from keystead.core.policy.wildcards import Value
 from keystead.core.principal import Session
@@ -41,7 +42,10 @@ _ENCRYPTING: Final = frozenset(
 
 
 class Circumstances:
-    """See the module. ``tags`` and ``aliases`` are those of the key, asked for only if they are needed."""
+    """See the module. ``tags`` and ``aliases`` are those of the key, asked for only if they are needed.
+
+    ``grant`` is the one that is to be retired, ``context`` the encryption context of a cryptographic request.
+    """
 
     __slots__ = (
         "action",
@@ -52,6 +56,7 @@ class Circumstances:
         "command",
         "context",
         "entry",
+        "grant",
         "key",
         "resource_account",
         "tags",
@@ -67,6 +72,7 @@ class Circumstances:
         key: Key | None = None,
         alias: str = "",
         context: Mapping[str, str] | None = None,
+        grant: Grant | None = None,
         tags: Callable[[], Pairs] = tuple,
         aliases: Callable[[], Sequence[str]] = tuple,
         claims: Mapping[str, Value] = MappingProxyType({}),
@@ -79,6 +85,7 @@ class Circumstances:
         self.key = key
         self.alias = alias
         self.context = context or {}
+        self.grant = grant
         self.tags = tags
         self.aliases = aliases
         self.claims = claims  # of the caller's token, by condition key in lower case
@@ -100,6 +107,19 @@ class Circumstances:
     def member(self, name: str, *actions: str) -> object:
         """A member of the command, if it is that of one of these actions."""
         return getattr(self.command, name, None) if self.action in actions else None
+
+    @property
+    def granted(self) -> c.CreateGrant | Grant | None:
+        """The grant that is to be made, or to be retired."""
+        return self.command if isinstance(self.command, c.CreateGrant) else self.grant
+
+    @property
+    def pairs(self) -> Mapping[str, str]:
+        """The encryption context; of a grant that is to be made or to be retired, what its constraint demands."""
+        granted = self.granted
+        if granted is None:
+            return self.context
+        return {**(granted.context_subset or {}), **(granted.context_equals or {})}
 
     @property
     def moment(self) -> datetime:
@@ -178,7 +198,9 @@ def _encryption_algorithm(at: Circumstances) -> str | None:
 
 
 def _multi_region_type(at: Circumstances) -> str | None:
-    if at.key is None or not at.key.multi_region:
+    if at.key is None:  # a multi-Region key is made as a primary
+        return "PRIMARY" if isinstance(at.command, c.CreateKey) and at.command.multi_region else None
+    if not at.key.multi_region:
         return None
     return "PRIMARY" if at.key.primary else "REPLICA"
 
@@ -227,11 +249,12 @@ def _grant_principal(name: str) -> Fixed:
 
 
 def _grant_constraint(at: Circumstances) -> str | None:
-    if not isinstance(at.command, c.CreateGrant):
+    granted = at.granted
+    if granted is None:
         return None
-    if at.command.context_equals:
+    if granted.context_equals:
         return "EncryptionContextEquals"
-    return "EncryptionContextSubset" if at.command.context_subset else None
+    return "EncryptionContextSubset" if granted.context_subset else None
 
 
 def _expiration(at: Circumstances) -> str | None:
@@ -285,7 +308,7 @@ _KEYS: Final[Mapping[str, Fixed]] = {
         "spec", "kms:GenerateDataKeyPair", "kms:GenerateDataKeyPairWithoutPlaintext"
     ),
     "kms:encryptionalgorithm": _encryption_algorithm,
-    "kms:encryptioncontextkeys": lambda at: tuple(at.context),
+    "kms:encryptioncontextkeys": lambda at: tuple(at.pairs),
     "kms:expirationmodel": _expiration,
     "kms:grantconstrainttype": _grant_constraint,
     "kms:grantisforawsresource": lambda _: "false",
@@ -319,7 +342,7 @@ _KEYS: Final[Mapping[str, Fixed]] = {
 
 _FAMILIES: Final[Mapping[str, Callable[[Circumstances], Pairs]]] = {
     "aws:principaltag/": lambda at: at.caller.identity.tags,
-    "kms:encryptioncontext:": lambda at: tuple(at.context.items()),
+    "kms:encryptioncontext:": lambda at: tuple(at.pairs.items()),
     "aws:requesttag/": _request_tags,
     "aws:resourcetag/": lambda at: at.tags(),
 }

@@ -143,9 +143,9 @@ class Desk:
         """The linked server that serves a Region."""
         return next((peer for peer in self.peers if region in peer.regions), None)
 
-    def allow(self, action: str, resource: str = "*") -> None:
-        """Decide an action that involves no key, or raise `AccessDenied`."""
-        ruling = decide(self._question(action, resource, None, ""))
+    def allow(self, action: str, resource: str = "*", new: Key | None = None) -> None:
+        """Decide an action that involves no key, or one that is ``new`` and has no say yet; or raise `AccessDenied`."""
+        ruling = decide(self._question(action, resource, None, "", new))
         note(self.entry, ruling)
         if not ruling.allowed:
             raise denied(self.caller, action, resource, ruling.reason)
@@ -182,7 +182,7 @@ class Desk:
         action = "kms:RetireGrant"
         key = self._find(reference, action, by_alias=False)
         grant = self.tx.grant(key.region, key.id, grant_id)
-        ruling = decide(self._about(key, reference, action, parse_key_policy(key.policy)))
+        ruling = decide(self._about(key, reference, action, parse_key_policy(key.policy), grant))
         if ruling.source == "none" and grant is not None and self._may_end(grant, key):
             ruling = _granted(grant)
         if grant is None and (ruling.allowed or key.account == self.account):
@@ -409,7 +409,7 @@ class Desk:
             return True
         account = root_arn(self.account)
         return account in (enders | {grant.issuer}) and self._by_account(
-            key, KeyReference(key.id), "kms:RetireGrant"
+            key, KeyReference(key.id), "kms:RetireGrant", grant
         )
 
     @property
@@ -417,12 +417,22 @@ class Desk:
         """What a grant may call the caller: a session, and its role."""
         return self.identity.arn, self.identity.principal
 
-    def _by_account(self, key: Key, reference: KeyReference, action: str) -> bool:
+    def _by_account(self, key: Key, reference: KeyReference, action: str, grant: Grant | None = None) -> bool:
         """Whether the caller's account, which may do ``action`` to the key, lets the caller do it."""
-        return decide(self._about(key, reference, action, None)).allowed
+        return decide(self._about(key, reference, action, None, grant)).allowed
 
-    def _about(self, key: Key, reference: KeyReference, action: str, policy: Document | None) -> Question:
-        """The question whether the caller may do ``action`` to a key, with all that conditions ask of it."""
+    def _about(
+        self,
+        key: Key,
+        reference: KeyReference,
+        action: str,
+        policy: Document | None,
+        grant: Grant | None = None,
+    ) -> Question:
+        """The question whether the caller may do ``action`` to a key, with all that conditions ask of it.
+
+        ``grant`` is the one that is to be retired, if that is what is asked.
+        """
         question = self._question(action, key.arn, policy, key.account)
         question.context = lambda: Circumstances(
             caller=self.caller,
@@ -431,6 +441,7 @@ class Desk:
             command=self._command,
             key=key,
             alias=reference.name if reference.is_alias else "",
+            grant=grant,
             tags=lambda: self.tx.tags(key.region, key.id, "", ALL_OF_A_KEY),
             aliases=lambda: [
                 alias.name for alias in self.tx.aliases(key.account, key.region, key.id, "", ALL_OF_A_KEY)
@@ -463,9 +474,16 @@ class Desk:
         open_account(self.custodian, self.tx, account)
         return key
 
-    def _question(self, action: str, resource: str, policy: Document | None, key_account: str) -> Question:
+    def _question(
+        self, action: str, resource: str, policy: Document | None, key_account: str, new: Key | None = None
+    ) -> Question:
         context = partial(
-            Circumstances, caller=self.caller, entry=self.entry, action=action, command=self._command
+            Circumstances,
+            caller=self.caller,
+            entry=self.entry,
+            action=action,
+            command=self._command,
+            key=new,
         )
         return asked_by(self.identity, action, resource, context, policy, key_account)
 

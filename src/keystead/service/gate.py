@@ -29,6 +29,7 @@ from typing import Any, Final, NoReturn
 
 from keystead.core.context import digest
 from keystead.core.errors import (
+    AccessDenied,
     AuditUnavailable,
     DataDamaged,
     DryRun,
@@ -38,6 +39,7 @@ from keystead.core.errors import (
     NotFound,
     StoreUnavailable,
 )
+from keystead.core.grant import including
 from keystead.core.key import Event, State
 from keystead.core.ledger import AccountLogs, Retention
 from keystead.core.names import KeyReference
@@ -175,7 +177,7 @@ class Visit:
             ruling = self._by_grant(held, action, reference, context) or ruling
         note(entry, ruling)
         if not ruling.allowed:
-            raise refused_key(caller, action, reference, held.arn, ruling)
+            raise self._refusal(held, action, reference, context, ruling)
         # (3) its state, then its usage.
         if expected and key_id != expected:
             raise IncorrectKey(
@@ -241,6 +243,27 @@ class Visit:
         if ruling is None or not decide(self._about(held, action, reference, context, None)).allowed:
             return None
         return ruling
+
+    def _refusal(
+        self,
+        held: HeldKey,
+        action: str,
+        reference: KeyReference,
+        context: Mapping[str, str] | None,
+        ruling: Ruling,
+    ) -> AccessDenied:
+        """The refusal; the record names the grant that would have allowed it under another context, if one would."""
+        grants, identity = self._gate.working.grants, self.caller.identity
+        account = root_arn(identity.account)
+        names = (identity.arn, identity.principal, account) if ruling.source == "none" else ()
+        for grantee in dict.fromkeys(names):
+            grant = including(grants(held, grantee), action)
+            if grant is not None and (
+                grantee != account or decide(self._about(held, action, reference, context, None)).allowed
+            ):
+                self.entry.missing = f"grant {grant.id}: encryption context"
+                break
+        return refused_key(self.caller, action, reference, held.arn, ruling)
 
     def _decide(
         self, held: HeldKey, action: str, reference: KeyReference, context: Mapping[str, str] | None

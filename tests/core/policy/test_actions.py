@@ -54,7 +54,10 @@ def test_condition_keys_of_few_actions_exist() -> None:
     ("key", "actions"),
     [
         ("kms:MessageType", {"kms:Sign", "kms:Verify"}),
-        ("kms:EncryptionContext:team", {f"kms:{operation}" for operation in CONTEXTUAL}),
+        (
+            "kms:EncryptionContext:team",
+            {f"kms:{operation}" for operation in (*CONTEXTUAL, "CreateGrant", "RetireGrant")},
+        ),
         ("kms:ValidTo", {"kms:ImportKeyMaterial"}),
         ("aws:SourceIp", None),
         ("kms:EncryptionContextKeysOfMine", None),

@@ -216,6 +216,17 @@ THEIRS = (f"identity-policy arn:aws:iam::{OTHER}:user/eve@{version(TEXT)} theirs
             THEIRS,
             "",
         ),
+        # A grant is of the key's account.
+        (
+            {"account": OTHER, "key": KEY, "missing": "grant 0123: encryption context"},
+            MINE,
+            "grant 0123: encryption context",
+        ),
+        (
+            {"key": KEY.replace(ACCOUNT, OTHER), "missing": "grant 0123: encryption context"},
+            THEIRS,
+            "",
+        ),
         # A role of another account, and one of this.
         ({"subject": ROLE.replace(ACCOUNT, OTHER), "missing": "key-policy statement a: b"}, THEIRS, ""),
         (

@@ -177,6 +177,40 @@ def test_a_constraint_holds_for_each_use(bench: ServiceBench, key: KeyReference,
     bench.do(c.DescribeKey(key), "alice")
 
 
+def test_a_denial_names_the_grant_that_wants_another_context(bench: ServiceBench, key: KeyReference) -> None:
+    """And not one for another operation, for others, or for a resource; to the caller nothing more is said."""
+    silent = "no statement of the identity-policy is about the action"
+    asked = c.Encrypt(key, b"x", {"app": "other"})
+    told = bench.refusal(asked, "alice")
+    assert bench.records[-1].missing == silent
+    give(bench, key, "Encrypt", context_equals=APP, grantee=BOB)
+    give(bench, key, "Encrypt", context_equals=APP, source_arn=RESOURCE)
+    give(bench, key, "Decrypt", context_equals=APP)
+    assert bench.refusal(asked, "alice") == told
+    assert bench.records[-1].missing == silent
+    made = give(bench, key, "Encrypt", context_subset=APP)
+    assert bench.refusal(asked, "alice") == told
+    assert bench.records[-1].missing == f"grant {made.grant_id}: encryption context"
+    bench.do(i.PutPrincipalPolicy("alice", allow("kms:Encrypt", effect="Deny")))
+    assert "explicit deny" in bench.refusal(asked, "alice")
+    assert bench.records[-1].missing == ""
+
+
+def test_a_denial_names_the_accounts_grant_to_those_whom_the_account_lets(bench: ServiceBench) -> None:
+    """The others lack more than a context."""
+    only_admin = {"Effect": "Allow", "Principal": {"AWS": user_arn(ACCOUNT, "admin")}, "Action": "kms:*"}
+    key = bench.key(c.CreateKey(policy=json.dumps({"Statement": [{**only_admin, "Resource": "*"}]})))
+    made = give(bench, key, "Encrypt", grantee=ROOT, context_equals=APP)
+    bench.do(i.PutPrincipalPolicy("alice", allow("kms:Encrypt")))
+    for who, missing in (
+        ("alice", f"grant {made.grant_id}: encryption context"),
+        ("bob", "key-policy statement #0: another principal"),
+    ):
+        assert bench.refusal(c.Encrypt(key, b"x"), who).startswith("AccessDenied")
+        assert bench.records[-1].missing == missing
+    bench.do(c.Encrypt(key, b"x", APP), "alice")
+
+
 @pytest.mark.parametrize("policy", ["key", "identity"])
 def test_a_denial_in_any_policy_wins(bench: ServiceBench, key: KeyReference, policy: str) -> None:
     """For what is asked of the working set and of the store."""
@@ -490,6 +524,99 @@ def test_who_may_by_policy_grants_what_it_likes(bench: ServiceBench, key: KeyRef
 
 
 # --- tokens ----------------------------------------------------------------------------------------------
+
+
+def conditional(effect: str, action: str, condition: dict[str, Any]) -> str:
+    """An identity policy with one statement under a condition, beside all of AWS KMS if it denies."""
+    statements = [
+        {"Sid": "If", "Effect": effect, "Action": action, "Resource": "*", "Condition": condition},
+        *([] if effect == "Allow" else [{"Effect": "Allow", "Action": "kms:*", "Resource": "*"}]),
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+SECRET, ANY = {"kms:EncryptionContext:app": "secret"}, {"kms:EncryptionContextKeys": "false"}
+# A condition, the members of a grant that it holds for, and those of one that it does not hold for.
+ON_THE_CONSTRAINT: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    ({"StringEquals": SECRET}, {"context_equals": {"app": "secret"}}, {"context_equals": APP}),
+    ({"StringEquals": SECRET}, {"context_subset": {"app": "secret", "x": "y"}}, {"context_subset": APP}),
+    ({"StringEquals": SECRET}, {"context_equals": {"App": "secret"}}, {}),
+    ({"Null": ANY}, {"context_equals": APP}, {}),
+    ({"Null": ANY}, {"context_subset": APP}, {}),
+    (
+        {"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": "app"}},
+        {"context_subset": {"app": "", "x": "y"}},
+        {"context_subset": {"x": "app"}},
+    ),
+    (
+        {"StringEquals": {"kms:GrantConstraintType": "EncryptionContextSubset"}},
+        {"context_subset": APP},
+        {"context_equals": APP},
+    ),
+]
+
+
+@pytest.mark.parametrize(("condition", "holds", "not_so"), ON_THE_CONSTRAINT)
+def test_policies_can_ask_what_the_constraint_of_a_new_grant_is(
+    bench: ServiceBench,
+    key: KeyReference,
+    condition: dict[str, Any],
+    holds: dict[str, Any],
+    not_so: dict[str, Any],
+) -> None:
+    """A denial of one context denies a grant for it, an Allow of one allows that, and neither says more."""
+    made, other = (c.CreateGrant(key, ("Decrypt",), BOB, **members) for members in (holds, not_so))
+    bench.do(i.PutPrincipalPolicy("alice", conditional("Deny", "kms:CreateGrant", condition)))
+    assert bench.refusal(made, "alice").startswith("AccessDenied")
+    assert bench.records[-1].statement == "If"
+    bench.do(other, "alice")
+    bench.do(i.PutPrincipalPolicy("alice", conditional("Allow", "kms:CreateGrant", condition)))
+    assert bench.refusal(other, "alice").startswith("AccessDenied")
+    bench.do(made, "alice")
+    assert bench.records[-1].statement == "If"
+
+
+@pytest.mark.parametrize("by_token", [True, False])
+@pytest.mark.parametrize(("condition", "holds", "not_so"), ON_THE_CONSTRAINT)
+def test_policies_can_ask_what_the_constraint_of_a_grant_to_retire_is(
+    bench: ServiceBench,
+    key: KeyReference,
+    condition: dict[str, Any],
+    holds: dict[str, Any],
+    not_so: dict[str, Any],
+    *,
+    by_token: bool,
+) -> None:
+    """Of the grant that is retired, however it is named; a denial is stronger than being named in it as retiring."""
+
+    def retiring(members: dict[str, Any], ender: str = "") -> c.RetireGrant:
+        made = give(bench, key, "Decrypt", grantee=BOB, retiring=ender, **members)
+        return c.RetireGrant(made.token) if by_token else c.RetireGrant(key=full(key), grant_id=made.grant_id)
+
+    bench.do(i.PutPrincipalPolicy("alice", conditional("Deny", "kms:RetireGrant", condition)))
+    for ender in ("", ALICE):
+        assert bench.refusal(retiring(holds, ender), "alice").startswith("AccessDenied")
+        assert bench.records[-1].statement == "If"
+        bench.do(retiring(not_so, ender), "alice")
+    bench.do(i.PutPrincipalPolicy("alice", conditional("Allow", "kms:RetireGrant", condition)))
+    assert bench.refusal(retiring(not_so), "alice").startswith("AccessDenied")
+    bench.do(retiring(holds), "alice")
+
+
+def test_an_account_retires_by_whom_its_policies_let_under_a_condition_on_the_constraint(
+    bench: ServiceBench,
+) -> None:
+    """Also where the key's policy leaves nothing to the account, and the grant alone does."""
+    admin = {"AWS": user_arn(ACCOUNT, "admin")}
+    statement = {"Effect": "Allow", "Principal": admin, "Action": "kms:*", "Resource": "*"}
+    key = bench.key(c.CreateKey(policy=json.dumps({"Statement": statement})))
+    bench.do(i.PutPrincipalPolicy("bob", conditional("Allow", "kms:RetireGrant", {"StringEquals": SECRET})))
+    secret, other = (
+        give(bench, key, "Decrypt", context_equals={"app": app}) for app in ("secret", "payroll")
+    )
+    assert bench.refusal(c.RetireGrant(other.token), "bob").startswith("AccessDenied")
+    bench.do(c.RetireGrant(secret.token), "bob")
+    assert bench.records[-1].statement == secret.grant_id
 
 
 def test_a_token_adds_nothing_and_garbage_is_refused(bench: ServiceBench, key: KeyReference) -> None:

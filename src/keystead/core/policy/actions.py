@@ -191,6 +191,7 @@ WRITES: Final = of(Class.POLICY_WRITE, Class.IDENTITY_WRITE)
 """What nobody should have together with a use: then they could allow themselves anything, and do it."""
 
 _CONTEXTUAL: Final = frozenset(f"kms:{operation}" for operation in CONTEXTUAL)
+_GRANTING: Final = frozenset({"kms:CreateGrant", "kms:RetireGrant"})  # of a grant that may have a constraint
 
 _TAGGING: Final = frozenset(
     {
@@ -215,10 +216,10 @@ HAVE: Final[Mapping[str, frozenset[str]]] = {
     ),
     "kms:datakeypairspec": frozenset({"kms:GenerateDataKeyPair", "kms:GenerateDataKeyPairWithoutPlaintext"}),
     "kms:encryptionalgorithm": _CONTEXTUAL,
-    "kms:encryptioncontext:": _CONTEXTUAL,
-    "kms:encryptioncontextkeys": _CONTEXTUAL,
+    "kms:encryptioncontext:": _CONTEXTUAL | _GRANTING,
+    "kms:encryptioncontextkeys": _CONTEXTUAL | _GRANTING,
     "kms:expirationmodel": frozenset({"kms:ImportKeyMaterial"}),
-    "kms:grantconstrainttype": frozenset({"kms:CreateGrant"}),
+    "kms:grantconstrainttype": _GRANTING,
     "kms:granteeprincipal": frozenset({"kms:CreateGrant"}),
     "kms:grantoperations": frozenset({"kms:CreateGrant"}),
     "kms:keyagreementalgorithm": frozenset({"kms:DeriveSharedSecret"}),

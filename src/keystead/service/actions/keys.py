@@ -71,7 +71,7 @@ def create_key(command: c.CreateKey, desk: Desk) -> KeyDescription:
     if not command.bypass_lockout_check:
         desk.refuse_lockout(policy, key.arn)
     if command.tags:  # AWS KMS, "Tagging permissions": tags of a new key need a permission of their own
-        desk.allow("kms:TagResource", key.arn)
+        desk.allow("kms:TagResource", key.arn, key)
     desk.entry.key = key.arn
     desk.save(key)
     if new.material:

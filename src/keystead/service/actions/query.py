@@ -297,7 +297,7 @@ def _granting(desk: Desk, principal: Principal, key: Key, action: str) -> Grant 
         grant
         for grantee in (principal.arn, root_arn(principal.account))
         for grant in desk.tx.grants(key.region, key.id, grantee, "", _GRANTS)
-        if operation in grant.operations and not grant.source_arn
+        if grant.includes(operation)
     ]
     return min(found, key=lambda grant: grant.constrained, default=None)
 

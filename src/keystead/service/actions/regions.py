@@ -60,9 +60,9 @@ def replicate_key(command: c.ReplicateKey, desk: Desk) -> Replica:
     parsed = check_denials(parse_key_policy(policy))
     if not command.bypass_lockout_check:
         desk.refuse_lockout(parsed, replica.arn)
-    desk.allow("kms:CreateKey")
+    desk.allow("kms:CreateKey", new=replica)
     if command.tags:
-        desk.allow("kms:TagResource", replica.arn)
+        desk.allow("kms:TagResource", replica.arn, replica)
     desk.entry.subject = replica.arn
     desk.tx.put_key(replica)
     if linked:
