@@ -83,7 +83,7 @@ def test_what_is_declared_is_made_stays_and_goes(terraform: Terraform, kms: Any)
     state = json.loads(terraform.run("show", "-json"))
     resources = state["values"]["root_module"]["resources"]
     keys = [r["values"]["arn"] for r in resources if r["type"] in {"aws_kms_key", "aws_kms_external_key"}]
-    assert len(set(keys)) >= 5
+    assert len(set(keys)) >= 6
     terraform.run("destroy", "-auto-approve", "-input=false", "-no-color")
     states = {kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] for key in keys}
     assert states <= {"PendingDeletion", "PendingReplicaDeletion"}

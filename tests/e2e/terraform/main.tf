@@ -94,6 +94,33 @@ resource "aws_kms_external_key" "own" {
   enabled                 = true
 }
 
+resource "aws_kms_key_policy" "codes" {
+  key_id = aws_kms_key.codes.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      { Sid = "This account", Effect = "Allow", Principal = "*", Action = "kms:*", Resource = "*" },
+    ]
+  })
+}
+
+resource "aws_kms_external_key" "far" {
+  description             = "brought along, in two Regions"
+  multi_region            = true
+  deletion_window_in_days = 7
+  key_material_base64     = "Hh0cGxoZGBcWFRQTEhEQDw4NDAsKCQgHBgUEAwIBAAA="
+  enabled                 = true
+}
+
+resource "aws_kms_replica_external_key" "far" {
+  provider                = aws.west
+  description             = "the same material"
+  primary_key_arn         = aws_kms_external_key.far.arn
+  deletion_window_in_days = 7
+  key_material_base64     = "Hh0cGxoZGBcWFRQTEhEQDw4NDAsKCQgHBgUEAwIBAAA="
+  enabled                 = true
+}
+
 resource "aws_kms_ciphertext" "password" {
   key_id    = aws_kms_key.app.key_id
   plaintext = "correct horse battery staple"
@@ -106,6 +133,11 @@ data "aws_kms_secrets" "password" {
     payload = aws_kms_ciphertext.password.ciphertext_blob
     context = { tenant = "acme" }
   }
+}
+
+data "aws_kms_ciphertext" "word" {
+  key_id    = aws_kms_key.app.key_id
+  plaintext = "a word"
 }
 
 data "aws_kms_key" "app" {
