@@ -28,6 +28,17 @@ def test_the_life_of_an_access_key(ask: Callable[..., Any], value: Callable[...,
     assert "AWS_SECRET_ACCESS_KEY=" in ask("access-key", "create", "reader").out
 
 
+@pytest.mark.parametrize("command", ["enable", "disable", "delete --yes"])
+def test_an_access_key_that_is_not_there(command: str, ask: Callable[..., Any]) -> None:
+    """What to do next is said with it."""
+    ended = ask("access-key", *command.split(), "AKIANOSUCH")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == (
+        "keystead: NotFound: There is no access key AKIANOSUCH. "
+        "List them with: keystead access-key list NAME\n"
+    )
+
+
 def test_an_access_key_is_rotated(ask: Callable[..., Any], value: Callable[..., Any]) -> None:
     """The new one works, the old one is told with its last use, and with a third the oldest is named."""
     account = "--kind", "service-account"

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from keystead.cli.client import Refused
+
 
 @pytest.mark.e2e
 def test_refusals_are_told_with_their_code(ask: Callable[..., Any]) -> None:
@@ -53,3 +55,32 @@ def test_a_service_that_does_not_answer(command: str, keystead: Callable[..., An
 def test_an_address_that_is_none(keystead: Callable[..., Any]) -> None:
     """A control URL without a scheme is told as a setting that is wrong."""
     assert keystead("status", "--control-url", "localhost").code == 78
+
+
+@pytest.mark.e2e
+def test_a_denial_says_how_to_find_out_why(ask: Callable[..., Any], value: Callable[..., Any]) -> None:
+    """The command that it names can be typed by whoever may, with the id of the request that was refused."""
+    made = value("principal", "create", "nobody", "--access-key")["access_key"]
+    own = {"AWS_ACCESS_KEY_ID": made["access_key_id"], "AWS_SECRET_ACCESS_KEY": made["secret_access_key"]}
+    first, second = ask("principal", "list", **own).err.splitlines()
+    assert first.startswith("keystead: AccessDenied: ")
+    title, _, command = second.partition(": keystead ")
+    assert title == "Why"
+    assert ask(*command.split()).out.startswith("keystead:ListPrincipals was denied: AccessDenied\n")
+    assert "keystead:ExplainDecision" in ask("policy", "explain", "--help").out
+    assert ask("principal", "delete", "nobody", "--yes").code == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "notes"),
+    [
+        ({"code": "AccessDenied", "detail": "no", "request": "r-1"}, ["Why: keystead policy explain r-1"]),
+        ({"code": "AccessDenied", "detail": "no"}, []),
+        ({"code": "NotFound", "detail": "no", "request": "r-1"}, []),
+    ],
+)
+def test_only_what_was_decided_is_explained(body: dict[str, Any], notes: list[str]) -> None:
+    """And only where the answer says which request it was; the sentence itself stays the service's own."""
+    refused = Refused(403, body)
+    assert str(refused) == "no"
+    assert getattr(refused, "__notes__", []) == notes

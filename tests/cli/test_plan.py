@@ -282,7 +282,8 @@ def test_an_apply_that_stops_says_how_far_it_came(account: Account) -> None:
     )
     stopped = account("apply", place, "--yes", **weak)
     assert stopped.code == 1
-    said, refused = stopped.err.splitlines()
+    said, refused, why = stopped.err.splitlines()
+    assert why.startswith("Why: keystead policy explain ")
     assert said.startswith(
         "stopped at CreatePrincipal of group/g: 1 steps are done and in force, 1 have not begun."
     )
@@ -302,7 +303,7 @@ def test_an_apply_that_stops_says_how_far_it_came(account: Account) -> None:
 @pytest.mark.e2e
 def test_keys_that_are_not_ones_to_see_are_counted(account: Account) -> None:
     """A plan and a drift that did not look at everything say so."""
-    account.apply("kind: key\nname: hidden\n")
+    account.apply("kind: key\nname: hidden\n---\nkind: key\nname: hidden-too\n")
     account(
         "principal",
         "create",

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from keystead.core.policy import default_key_policy
+from keystead.core.policy.actions import USES
+from keystead.core.policy.builtin import AUDITOR
 
 Keystead = Callable[..., Any]
 
@@ -228,3 +230,93 @@ def test_the_table_of_the_guide_comes_out(checkout: Path, tmp_path: Path, keyste
     table.write_text(text.replace("orders, expect: deny, because: identity-policy", "orders, expect: allow"))
     code, out, _ = keystead("policy", "test", str(table))
     assert (code, [out.replace(str(table), "payments.yaml")]) == (1, shown)
+
+
+# --- what is live ----------------------------------------------------------------------------------------
+
+
+def policy_of(*actions: str, effect: str = "Allow") -> str:
+    """A policy of one statement."""
+    statement = {"Sid": "One", "Effect": effect, "Action": actions, "Resource": "*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+@pytest.mark.e2e
+def test_lint_of_an_account_finds_who_was_never_declared(ask: Keystead, value: Keystead) -> None:
+    """By name, for people and programs, by all that they hold; without an error it is a success."""
+    made = value("account", "create", "second")
+    key = made["access_key"]
+    own = {"AWS_ACCESS_KEY_ID": key["access_key_id"], "AWS_SECRET_ACCESS_KEY": key["secret_access_key"]}
+    both = policy_of("kms:Decrypt", "kms:PutKeyPolicy")
+    assert ask("principal", "create", "mallory", "--policy", both, **own).code == 0
+    region = "eu-west-1"
+    code, out, err = ask("policy", "lint", "--account", "--region", region, AWS_REGION="eu-central-1", **own)
+    assert code == 1
+    lines = out.splitlines()
+    assert (
+        "user/mallory: error PL013: its holder reaches uses (kms:Decrypt) and writing (kms:PutKeyPolicy). "
+        "Give the two to two principals, or deny one of them."
+    ) in lines
+    assert any(line.startswith("user/admin: error PL013: ") for line in lines)
+    assert err.splitlines() == [
+        f"account {made['id']}, with the keys of eu-central-1, {region}",
+        "1 policy: 2 errors, 1 warning",
+    ]
+    looking = value("principal", "create", "auditor", "--attach", AUDITOR, "--access-key", **own)[
+        "access_key"
+    ]
+    auditor = {
+        "AWS_ACCESS_KEY_ID": looking["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": looking["secret_access_key"],
+    }
+    foreseen = ask("--dry-run", "policy", "lint", "--account", "--json", **auditor)
+    told = json.loads(foreseen.out)
+    assert (foreseen.code, foreseen.err) == (1, "")
+    assert {(each["policy"], each["code"]) for each in told["findings"]} == {
+        ("user/admin", "PL013"),
+        ("user/mallory", "PL013"),
+        ("user/mallory", "PL002"),
+    }
+    assert (told["account"], told["errors"], told["left_out"], told["policies"]) == (made["id"], 2, 0, 1)
+
+    guardrail = policy_of(*sorted(USES), effect="Deny")
+    assert ask("guardrail", "put", "no-use", guardrail, **own).code == 0
+    assert ask("policy", "lint", "--account", **own).code == 0
+
+
+@pytest.mark.e2e
+def test_lint_of_an_account_says_what_it_did_not_see(ask: Keystead, value: Keystead, tmp_path: Path) -> None:
+    """Keys that are not shown are counted; who may not look at all is refused."""
+    (tmp_path / "account.yaml").write_text("kind: key\nname: hidden\n")
+    assert ask("apply", str(tmp_path), "--yes").code == 0
+    for name, actions in (("looker", ("keystead:List*", "keystead:Describe*")), ("blind", ("kms:Sign",))):
+        made = value("principal", "create", name, "--policy", policy_of(*actions), "--access-key")[
+            "access_key"
+        ]
+        own = {"AWS_ACCESS_KEY_ID": made["access_key_id"], "AWS_SECRET_ACCESS_KEY": made["secret_access_key"]}
+        ended = ask("policy", "lint", "--account", **own)
+        assert ended.code == 1
+        if name == "looker":
+            assert "1 key is not yours to see, and was not looked at.\n" in ended.err
+        else:
+            assert ended.err.startswith("keystead: AccessDenied: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--account", "some.json"], "--account looks at what is live: leave PATH and --kind out."),
+        (["--account", "--kind", "key"], "--account looks at what is live: leave PATH and --kind out."),
+        (["some.json", "--region", "eu-west-1"], "--region and --control-url go with --account."),
+        (
+            ["some.json", "--control-url", "http://127.0.0.1:1"],
+            "--region and --control-url go with --account.",
+        ),
+        ([], "Name files or directories to look at, or say --account."),
+    ],
+)
+def test_lint_looks_at_files_or_at_an_account(arguments: list[str], told: str, keystead: Keystead) -> None:
+    """Never at both, and what only one of them takes is not passed over in silence."""
+    code, out, err = keystead("policy", "lint", *arguments)
+    assert (code, out) == (2, "")
+    assert told in err

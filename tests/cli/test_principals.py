@@ -109,6 +109,30 @@ def test_the_life_of_a_role(ask: Callable[..., Any], value: Callable[..., Any], 
     assert value("role", "list") == []
 
 
+def test_a_trust_policy_that_takes_anybody_is_warned_of(ask: Callable[..., Any]) -> None:
+    """When it is put, with what lint says of it; it is put nevertheless, and one that is in order says nothing."""
+    provider = {"Federated": "arn:aws:iam::111122223333:oidc-provider/token.example.com"}
+    statement = {"Effect": "Allow", "Principal": provider, "Action": "sts:AssumeRoleWithWebIdentity"}
+    condition = {"StringEquals": {"token.example.com:sub": "repo:example/app"}}
+    anybody = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    one = json.dumps({"Version": "2012-10-17", "Statement": {**statement, "Condition": condition}})
+    warning = (
+        "warning: the trust policy of web #0: error PL017: it trusts every token of token.example.com. "
+        "Add a condition on the token's subject, such as token.example.com:sub.\n"
+    )
+    foreseen = ask("--dry-run", "role", "create", "web", "--trust", anybody)
+    assert (foreseen.code, foreseen.err) == (0, warning)
+    made = ask("role", "create", "web", "--trust", anybody, "--json")
+    assert (made.code, made.err) == (0, warning)
+    assert json.loads(made.out)["trust"] == anybody
+    assert ask("role", "update", "web", "--trust", one).err == ""
+    assert ask("role", "update", "web", "--trust", anybody).err == warning
+    assert ask("role", "update", "web", "--session-seconds", "3600").err == ""
+    refused = ask("role", "update", "web", "--trust", "{}")
+    assert (refused.code, refused.err.startswith("keystead: MalformedPolicy: ")) == (1, True)
+    assert ask("role", "delete", "web", "--yes").code == 0
+
+
 def test_somebody_is_revoked(ask: Callable[..., Any], value: Callable[..., Any]) -> None:
     """What would stop is told first; a dry run says it and ends, and without --yes somebody must agree."""
     made = value("principal", "create", "mallory", "--policy", POLICY, "--access-key")

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.core.errors import InvalidRequest
-from keystead.core.template import is_template_name, parse_template, policy_text, template, template_arn
+from keystead.core.template import (
+    check_template,
+    is_template_name,
+    parse_template,
+    policy_text,
+    template,
+    template_arn,
+)
 
 POLICY = {
     "Version": "2012-10-17",
@@ -156,6 +163,15 @@ def test_a_template_that_could_not_be_used_is_refused(raw: dict[str, Any], told:
     with pytest.raises(InvalidRequest) as caught:
         template(raw)
     assert str(caught.value).startswith(told)
+
+
+def test_a_denial_that_could_never_apply_is_refused_of_a_new_template_only() -> None:
+    """One that was put before there was such a rule can still be read, compared and replaced."""
+    denial = {**POLICY["Statement"][0], "Effect": "Deny", "Action": "kms:ReEncrypt"}  # type: ignore[dict-item]  # a statement
+    stored = parse_template(json.dumps({"policy": {**POLICY, "Statement": [denial]}}))
+    with pytest.raises(InvalidRequest, match="would never deny kms:ReEncrypt"):
+        check_template(stored)
+    assert check_template(template(FULL)) == template(FULL)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"description": "' + "x" * 70_000 + '"}'])

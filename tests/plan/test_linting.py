@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-from keystead.plan.linting import findings
+from keystead.plan.linting import findings, live
+from keystead.plan.present import look
+from keystead.testing.installation import ACCOUNT, REGION
 
 AUDITOR = "arn:aws:iam::aws:policy/KeysteadAuditor"
 USER = {"attached": [], "boundary": "", "enabled": True, "groups": [], "policy": None, "tags": {}}
@@ -82,3 +84,50 @@ def test_what_is_managed_elsewhere_is_not_guessed_at() -> None:
     elsewhere = "arn:aws:iam::111122223333:policy/elsewhere"
     group = "arn:aws:iam::111122223333:group/elsewhere"
     assert told(user_u={**USER, "attached": [elsewhere], "boundary": elsewhere, "groups": [group]}) == []
+
+
+def test_what_is_live_is_found_whether_or_not_it_was_declared(api: Any) -> None:
+    """Principals by all that they hold, in groups and attached too; trust policies, guardrails and named policies."""
+    decrypt, write = json.dumps(policy("kms:Decrypt")), json.dumps(policy("kms:PutKeyPolicy"))
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.example.com"},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+    }
+    api("PutPolicy", name="write", text=write)
+    api("PutPolicy", name="typo", text=json.dumps(policy("kms:Encript")))
+    api("PutGuardrail", name="typo", text=json.dumps(policy("kms:Decyrp*", effect="Deny")))
+    api("CreatePrincipal", kind="group", name="writers", attached=["write"])
+    api("CreatePrincipal", kind="user", name="mallory", policy=decrypt, groups=["writers"])
+    api("CreatePrincipal", kind="service-account", name="both", policy=decrypt, attached=["write"])
+    api("CreatePrincipal", kind="user", name="bounded", policy=decrypt, attached=["write"], boundary="write")
+    api("CreatePrincipal", kind="user", name="reader", policy=decrypt)
+    api("CreatePrincipal", kind="role", name="web", trust=json.dumps({"Statement": trust}))
+    found = {(each.policy, each.code) for each in findings(live(look(api, [REGION])))}
+    assert {each for each in found if not each[0].startswith("user/admin")} == {
+        ("user/mallory", "PL013"),
+        ("service-account/both", "PL013"),
+        ("policy/typo", "PL005"),
+        ("guardrail/typo", "PL005"),
+        ("role/web (trust)", "PL015"),
+        ("role/web (trust)", "PL017"),
+    }
+    assert ("user/admin", "PL013") in found
+
+
+def test_keys_are_looked_at_once_and_without_an_alias_too(api: Any) -> None:
+    """Under the first alias, or the id; a policy that a key has unasked is no finding."""
+    everybody = policy("kms:Decrypt", resource="*")
+    everybody["Statement"][0]["Principal"] = "*"
+    root = policy("kms:*", resource="*")
+    root["Statement"][0] |= {"Sid": "Root", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}
+    text = json.dumps({**root, "Statement": [*root["Statement"], *everybody["Statement"]]})
+    named, bare = (api("CreateKey", policy=text, region=REGION)["key_id"] for _ in range(2))
+    api("CreateKey", region=REGION)
+    for alias in ("alias/one", "alias/two"):
+        api("CreateAlias", name=alias, key_id=named, region=REGION)
+    found = {(each.policy, each.code) for each in findings(live(look(api, [REGION])))}
+    assert {each for each in found if each[0].startswith("key/")} == {
+        (f"key/{REGION}/one", "PL003"),
+        (f"key/{REGION}/{bare}", "PL003"),
+    }

@@ -1,7 +1,8 @@
 """The commands, and what a failure looks like.
 
 Each command is imported when it is used, so that `keystead version` does not wait for a database library.
-A failure that the service foresaw is one sentence and an exit code, never a traceback:
+A failure that the service foresaw is one sentence and an exit code, never a traceback; a second line may say what to
+do next:
 
     0   done
     1   refused or failed; the sentence says why
@@ -127,7 +128,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (ConfigError, DataDamaged, SealError) as error:
         _fail(str(error), NOT_IN_ORDER)
     except KeysteadError as error:
-        _fail(f"{error.code}: {error}", FAILED)
+        notes: list[str] = getattr(error, "__notes__", [])
+        _fail("\n".join([f"{error.code}: {error}", *notes]), FAILED)
     sys.exit(result if isinstance(result, int) else 0)
 
 

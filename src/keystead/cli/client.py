@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from keystead.cli.app import Unreachable, WouldSucceed
-from keystead.core.errors import ConfigError, DryRun, KeysteadError, Kind
+from keystead.core.errors import AccessDenied, ConfigError, DryRun, KeysteadError, Kind
 from keystead.crypto.secret import Secret
 
 DEFAULT_URL: Final = "http://127.0.0.1:8901"
@@ -26,13 +26,15 @@ url_option = click.option(
 
 
 class Refused(KeysteadError):
-    """What the service said no to; the text begins with its code."""
+    """What the service said no to, under its code there; a note says how to find out why, where that is on record."""
 
     kind, code = Kind.INVALID, "Refused"
 
     def __init__(self, status: int, body: dict[str, Any]) -> None:
         super().__init__(str(body.get("detail") or f"the service answered {status}"))
         self.code = str(body.get("code", "Refused"))  # type: ignore[misc]  # the service's own code
+        if self.code == AccessDenied.code and body.get("request"):
+            self.add_note(f"Why: keystead policy explain {body['request']}")
 
 
 def _stated() -> dict[str, str]:

@@ -36,6 +36,10 @@ def explain(decision: str, control_url: str | None, as_json: bool) -> None:  # n
 
     DECISION is the request's id, as the answer's head gave it to the client (x-amzn-RequestId). Shown are the
     statements that decided, with the versions of their policies, or the smallest thing that was missing.
+
+    Who may keystead:ExplainDecision may ask: whoever has KeysteadAuditor or KeysteadAdministrator, for example. Whoever
+    was refused need not be one of them; the id can be handed on. An account sees what its principals asked for, and
+    what others asked of its keys.
     """
     told = Control(control_url).ask("ExplainDecision", decision=decision)
     if as_json:

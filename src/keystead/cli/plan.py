@@ -4,7 +4,6 @@ Exit codes of `plan` and `drift` are for scripts: 0 when there is nothing to do,
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from keystead.cli import live
 from keystead.cli.client import DEFAULT_URL, URL_VARIABLE, Control
 from keystead.cli.documents import directory
 from keystead.core.errors import InvalidRequest, NotFound
@@ -24,7 +24,6 @@ from keystead.plan.drift import drift as find_drift
 from keystead.plan.linting import findings
 from keystead.plan.present import Present, Record, look, record, things_of
 from keystead.plan.reading import read
-from keystead.plan.things import KEY, State, kind_of, place_of
 
 CHANGES: Final = 2
 """The exit code of `plan` and `drift` when there is something to do."""
@@ -115,7 +114,7 @@ def revert(
     known = record(control.ask)
     target = _target(control, known, number)
     wanted = things_of(target)
-    made = compare(wanted, look(control.ask, _regions(wanted, known)), known)
+    made = compare(wanted, look(control.ask, live.regions(wanted, known)), known)
     comment = comment or f"revert to revision {target['number']}"
     return _carry(control, made, comment, yes=yes, take_over=take_over, as_json=as_json)
 
@@ -135,7 +134,7 @@ def drift(path: Path | None, control_url: str | None, as_json: bool) -> int:  # 
     """
     control = Control(control_url)
     known = record(control.ask)
-    present = look(control.ask, _regions(known.state, known))
+    present = look(control.ask, live.regions(known.state, known))
     found = find_drift(present, known)
     ahead = None if path is None else _ahead(path, present, known)
     if as_json:
@@ -242,26 +241,16 @@ def revision_show(number: int | None, control_url: str | None) -> None:
 # --- what they share -------------------------------------------------------------------------------------
 
 
-def _region() -> str:
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-
-
-def _regions(declared: State, known: Record) -> set[str]:
-    """All Regions that keys are, or were, declared in."""
-    names = (*declared, *known.state, *known.managed, *known.keys)
-    return {_region(), *(place_of(name)[0] for name in names if kind_of(name) == KEY)}
-
-
 def _plan(control: Control, path: Path) -> Plan:
-    declared = read(directory(path), _region())
+    declared = read(directory(path), live.region())
     known = record(control.ask)
-    present = look(control.ask, _regions(declared.state, known))
+    present = look(control.ask, live.regions(declared.state, known))
     _check_account(declared.account, present)
     return compare(declared.state, present, known)
 
 
 def _ahead(path: Path, present: Present, known: Record) -> bool:
-    declared = read(directory(path), _region())
+    declared = read(directory(path), live.region())
     _check_account(declared.account, present)
     return not compare(declared.state, present, known).recorded
 
@@ -340,7 +329,7 @@ def _show(made: Plan) -> None:
     _show_lines(console, "Cannot be done:", made.refused, "bold red")
     _show_lines(console, "By hand:", made.by_hand, "yellow")
     if made.left_out:
-        console.print(f"{made.left_out} keys are not yours to see, and were not compared.")
+        console.print(live.left_out(made.left_out, "compared"))
     console.print(made.summary if made.steps or made.recorded else f"{made.summary}; not recorded yet")
 
 
@@ -369,7 +358,7 @@ def _show_drift(found: Drift, ahead: bool | None) -> None:  # noqa: FBT001 - Non
     _show_lines(console, "Lack required tags:", found.untagged, "yellow")
     _show_lines(console, "Never declared:", found.unmanaged, "dim")
     if found.left_out:
-        console.print(f"{found.left_out} keys are not yours to see, and were not compared.")
+        console.print(live.left_out(found.left_out, "compared"))
     if ahead is not None:
         console.print(
             "The directory declares " + ("something else than" if ahead else "what") + " the revision has."

@@ -1,7 +1,7 @@
-"""Commands for policies: `policy lint` and `policy test` need no service, `policy explain` is another module's.
+"""Commands for policies: `policy lint` and `policy test`; `policy explain` is another module's.
 
-The first two read files in JSON or YAML. A file is a policy, or a table: policies, and cases of who may do what with
-them (`keystead.core.policy.cases`).
+The first two read files in JSON or YAML, and need no service. A file is a policy, or a table: policies, and cases of
+who may do what with them (`keystead.core.policy.cases`). `policy lint --account` reads what is live instead.
 """
 
 import json
@@ -11,11 +11,14 @@ from typing import Any, Final
 
 import click
 
-from keystead.cli import named, yaml
+from keystead.cli import asking, live, named, yaml
+from keystead.cli.client import Control
 from keystead.cli.explain import explain
 from keystead.core.errors import InvalidRequest
 from keystead.core.policy import cases
 from keystead.core.policy.lint import Finding, Holder, Kind, Policy, Severity, lint
+from keystead.plan import linting
+from keystead.plan.present import look, record
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _paths = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
@@ -46,37 +49,58 @@ for command in (named.policy_put, named.policy_show, named.policy_list, named.po
 Examples:
   keystead policy lint key-policy.json
   keystead policy lint policies/ --json | jq '.findings[] | select(.severity == "error")'
-  aws kms get-key-policy --key-id ... --query Policy --output text | keystead policy lint -""",
+  aws kms get-key-policy --key-id ... --query Policy --output text | keystead policy lint -
+  keystead policy lint --account --json | jq '.findings[] | select(.code == "PL013") | .policy'""",
 )
-@_paths
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH...]")
 @click.option(
     "--kind", type=click.Choice(list(_KINDS)), help="What the policies are. [default: what they look like]"
 )
+@click.option("--account", is_flag=True, help="Look at all that is live in the account, instead of at files.")
+@click.option(
+    "--region",
+    "regions",
+    multiple=True,
+    help="With --account: also look at the keys there. Repeatable. "
+    "[default: AWS_REGION, and where keys were ever declared]",
+)
+@asking.url
 @_json
-def policy_lint(paths: tuple[Path, ...], kind: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's way
+def policy_lint(
+    paths: tuple[Path, ...],
+    kind: str | None,
+    account: bool,  # noqa: FBT001 - click's way
+    regions: tuple[str, ...],
+    control_url: str | None,
+    as_json: bool,  # noqa: FBT001 - as above
+) -> None:
     """Say what is probably wrong with policies, and how to cure it.
 
     Takes files, directories of .json, .yaml and .yml files, and - for standard input. A policy that names principals is
     a key policy, or a role's trust policy if it has no resources; one of denials in a file whose name has "guardrail"
     in it is a guardrail, one in a file with "boundary" in its name a permission boundary, and any other an identity
     policy. Of a table of cases the policies are looked at. Exits with 1 when there is an error among the findings.
+
+    With --account a running service is asked, as by `keystead drift`, for all principals, groups, roles, policies,
+    guardrails and keys, declared or not. Each is found by its name, such as user/alice, and every principal is judged
+    by all that it holds together.
     """
-    policies = list[Policy]()
-    holders = list[Holder]()
-    for path in _files(paths):
-        raw = yaml.load_file(path)
-        if cases.is_table(raw):
-            table = _table(raw, path)
-            policies += [_within(each, path) for each in table.policies]
-            holders += [_held(each, path) for each in table.holders]
-        else:
-            wanted = _kind(raw, path) if kind is None else _KINDS[kind]
-            policies.append(Policy(wanted, yaml.called(path), _text(raw)))
-    findings = lint(policies, holders)
+    if account and (paths or kind):
+        raise click.UsageError("--account looks at what is live: leave PATH and --kind out.")
+    if not account and (regions or control_url):
+        raise click.UsageError("--region and --control-url go with --account.")
+    if not account and not paths:
+        raise click.UsageError("Name files or directories to look at, or say --account.")
+    about: dict[str, Any] = {}
+    if account:
+        count, findings, about = _of_account(Control(control_url), regions)
+    else:
+        count, findings = _of_files(paths, kind)
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     if as_json:
         told = {
-            "policies": len(policies),
+            **about,
+            "policies": count,
             "errors": errors,
             "findings": [_finding(each) for each in findings],
         }
@@ -84,7 +108,13 @@ def policy_lint(paths: tuple[Path, ...], kind: str | None, as_json: bool) -> Non
     else:
         for finding in findings:
             click.echo(finding.line)
-        click.echo(f"{_count(len(policies), 'policy', 'policies')}: {_sum(findings)}", err=True)
+        if about:
+            click.echo(
+                f"account {about['account']}, with the keys of {', '.join(about['regions'])}", err=True
+            )
+        if about.get("left_out"):
+            click.echo(live.left_out(about["left_out"], "looked at"), err=True)
+        click.echo(f"{_count(count, 'policy', 'policies')}: {_sum(findings)}", err=True)
     click.get_current_context().exit(1 if errors else 0)
 
 
@@ -117,6 +147,32 @@ def policy_test(paths: tuple[Path, ...], show_all: bool, as_json: bool) -> None:
 
 
 # --- lint ------------------------------------------------------------------------------------------------
+
+
+def _of_account(control: Control, regions: tuple[str, ...]) -> tuple[int, list[Finding], dict[str, Any]]:
+    """How many policies are live, the findings about them, and what was looked at."""
+    known = record(control.see)
+    places = live.regions(known.state, known, regions)
+    present = look(control.see, places)
+    state = linting.live(present)
+    about = {"account": present.account, "regions": sorted(places), "left_out": present.left_out}
+    return sum(1 for _ in linting.policies(state)), linting.findings(state), about
+
+
+def _of_files(paths: tuple[Path, ...], kind: str | None) -> tuple[int, list[Finding]]:
+    """How many policies there are in files, and the findings about them."""
+    policies = list[Policy]()
+    holders = list[Holder]()
+    for path in _files(paths):
+        raw = yaml.load_file(path)
+        if cases.is_table(raw):
+            table = _table(raw, path)
+            policies += [_within(each, path) for each in table.policies]
+            holders += [_held(each, path) for each in table.holders]
+        else:
+            wanted = _kind(raw, path) if kind is None else _KINDS[kind]
+            policies.append(Policy(wanted, yaml.called(path), _text(raw)))
+    return len(policies), lint(policies, holders)
 
 
 def _kind(raw: object, path: Path) -> Kind:

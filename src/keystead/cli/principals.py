@@ -11,6 +11,7 @@ import click
 
 from keystead.cli import asking
 from keystead.cli.client import Control
+from keystead.core.policy.lint import Kind, Policy, Severity, lint
 from keystead.core.principal import GROUP, HOUR, ROLE, SERVICE_ACCOUNT, USER
 
 _EXAMPLES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
@@ -289,7 +290,9 @@ def _commands(owner: click.Group, kinds: tuple[str, ...]) -> None:
         **given: Any,  # noqa: ANN401 - the options of each kind
     ) -> None:
         control = Control(control_url)
-        told = control.ask("CreatePrincipal", name=name, kind=kind, **_new(given))
+        wanted = _new(given)
+        _warn_of_trust(name, wanted)
+        told = control.ask("CreatePrincipal", name=name, kind=kind, **wanted)
         if with_key:
             told["access_key"] = control.ask("CreateAccessKey", name=name, kind=kind)
         asking.say(
@@ -327,7 +330,9 @@ def _commands(owner: click.Group, kinds: tuple[str, ...]) -> None:
     @asking.as_json
     def update(name: str, kind: str, control_url: str | None, as_json: bool, **given: Any) -> None:  # noqa: FBT001, ANN401 - as above
         control = Control(control_url)
-        told = control.ask("UpdatePrincipal", name=name, kind=kind, **_changes(control, name, kind, given))
+        wanted = _changes(control, name, kind, given)
+        _warn_of_trust(name, wanted)
+        told = control.ask("UpdatePrincipal", name=name, kind=kind, **wanted)
         asking.say(told, lambda: [f"Changed {told['arn']}"], as_json=as_json)
 
     @add(
@@ -410,6 +415,14 @@ def _changes(control: Control, name: str, kind: str, given: dict[str, Any]) -> d
         tags = {**now["tags"], **asking.pairs(given.get("tags", ()))}
         wanted["tags"] = {key: value for key, value in tags.items() if key not in given.get("untag", ())}
     return wanted
+
+
+def _warn_of_trust(name: str, wanted: dict[str, Any]) -> None:
+    """Say on standard error what lint has for errors in a trust policy: it is taken and obeyed nevertheless."""
+    for each in lint([Policy(Kind.TRUST, f"the trust policy of {name}", wanted.get("trust", ""))]):
+        # What is no policy at all is the service's to refuse.
+        if each.severity is Severity.ERROR and each.code != "PL000":
+            click.echo(f"warning: {each.line}", err=True)
 
 
 def _line(one: dict[str, Any]) -> str:

@@ -182,7 +182,13 @@ def template(raw: Mapping[str, Any]) -> Template:
         tags=tuple(sorted(tags.items())),
         parameters=_parameters(raw.get("parameters", {})),
     )
-    _try(found)
+    _try(found, parse_key_policy)
+    return found
+
+
+def check_template(found: Template) -> Template:
+    """Refuse a template whose keys would have a Deny that could never apply; of those that are put, as policies are."""
+    _try(found, lambda policy: check_denials(parse_key_policy(policy)))
     return found
 
 
@@ -245,7 +251,7 @@ def _parameters(raw: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple(found)
 
 
-def _try(found: Template) -> None:
+def _try(found: Template, check: Callable[[str], object]) -> None:
     """Make a key of examples, so that a template that could never be used is refused at once."""
     known = {name for name, _ in found.parameters} | {"name"}
     texts = [found.alias, found.description, *(value for _, value in found.tags), *_texts(found.policy)]
@@ -257,7 +263,7 @@ def _try(found: Template) -> None:
     try:
         shape = found.shape(name, examples)
         if shape.policy is not None:
-            check_denials(parse_key_policy(shape.policy))
+            check(shape.policy)
     except KeysteadError as error:
         with_ = "".join(f", {each} {value!r}" for each, value in sorted(examples.items()))
         raise InvalidRequest(

@@ -1,7 +1,7 @@
-"""What is probably wrong with the policies that are declared, although they are well formed.
+"""What is probably wrong with the policies that are declared, or that are live, although they are well formed.
 
-`keystead.core.policy.lint` looks at one policy and at who holds it. A directory knows more than a policy alone: which
-principals have it, in which groups they are, and what limits them.
+`keystead.core.policy.lint` looks at one policy and at who holds it. A directory or an account knows more than a policy
+alone: which principals have it, in which groups they are, and what limits them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,6 +10,7 @@ from typing import Final
 from keystead.core.policy import builtin
 from keystead.core.policy.lint import Finding, Holder, Kind, Policy, lint
 from keystead.core.principal import GROUP
+from keystead.plan.present import Present, of_key
 from keystead.plan.things import (
     GUARDRAIL,
     KEY,
@@ -18,7 +19,9 @@ from keystead.plan.things import (
     TEMPLATE,
     State,
     Thing,
+    key_name,
     kind_of,
+    localised,
     text_of,
 )
 
@@ -27,10 +30,21 @@ _KINDS: Final = {GUARDRAIL: Kind.GUARDRAIL, KEY: Kind.KEY}
 
 def findings(state: State) -> list[Finding]:
     """The findings about all policies of a state and about who holds them, named as things are."""
-    return lint(_policies(state), _holders(state))
+    return lint(policies(state), _holders(state))
 
 
-def _policies(state: State) -> Iterator[Policy]:
+def live(present: Present) -> State:
+    """All that is in an account, declared or not: each key once, by its first alias or else by its id."""
+    keys = {
+        key_name(region, next(iter(raw["aliases"]), key_id)): of_key(raw)
+        for (region, key_id), raw in present.keys.items()
+    }
+    others = {name: thing for name, thing in present.things.items() if kind_of(name) != KEY}
+    return {**others, **localised(keys, present.account)}
+
+
+def policies(state: State) -> Iterator[Policy]:
+    """The policies of a state; those that a key has unasked, or that are built in, are not among them."""
     bounding = {f"{POLICY}/{thing['boundary']}" for thing in state.values() if thing.get("boundary")}
     for name, thing in state.items():
         # A template's policy still has its places; those of its keys are looked at.

@@ -21,7 +21,7 @@ from keystead.core.policy import (
     parse_trust_policy,
 )
 from keystead.core.principal import GROUP, HOUR, KINDS, ROLE, SERVICE_ACCOUNT, USER
-from keystead.core.template import PERIOD_DAYS, Shape, Template, template
+from keystead.core.template import PERIOD_DAYS, Shape, Template, check_template, template
 from keystead.plan import tags, things
 from keystead.plan.documents import Directory, Document, Undeclarable, nearest
 from keystead.plan.things import (
@@ -229,7 +229,7 @@ class _Reading:
         if "tags" in raw:
             raw["tags"] = self._tags(document, "tags")
         try:
-            yield f"{TEMPLATE}/{self._name(document)}", template(raw).members
+            yield f"{TEMPLATE}/{self._name(document)}", check_template(template(raw)).members
         except InvalidRequest as error:
             raise _Problem(document.place(), str(error)) from None
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from keystead.core.grant import CONTEXTUAL
-from keystead.core.policy import keys
-from keystead.core.policy.actions import ACTIONS, HAVE, USES, WRITES, Class, having, of
+from keystead.core.policy import actions, keys
+from keystead.core.policy.actions import ACTIONS, HAVE, USES, WRITES, Class, having, misnamed, near, of
 from keystead.service import actions as service
 
 TWICE = {"kms:ReEncrypt": {"kms:ReEncryptFrom", "kms:ReEncryptTo"}}
@@ -74,3 +74,46 @@ def test_tags_of_a_request_are_those_of_commands_with_tags() -> None:
     tagging = {row.name for command, row in service.ACTIONS.items() if hasattr(command, "tags")}
     assert {"kms:CreateKey", "kms:TagResource"} <= tagging
     assert tagging <= HAVE["aws:requesttag/"] < HAVE["aws:tagkeys"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("kms:Decrypt", False),
+        ("KMS:decrypt", False),
+        ("kms:ReEncrypt", True),
+        ("keystead:PutKeyPolicy", True),
+        ("sts:AssumeRoles", True),
+        ("kms:", True),
+        ("\N{KELVIN SIGN}ms:Decrypt", True),
+        ("kms:ReEncrypt*", False),
+        ("kms:Decyrp?", False),
+        ("kms:SynchronizeMultiRegionKey", False),
+        ("sts:GetFederationToken", False),
+        ("s3:GetObjects", False),
+        ("Decrypt", False),
+    ],
+)
+def test_which_names_are_wrong(text: str, wrong: bool) -> None:
+    """Of the services that are here, without wildcards, and neither an action here nor one that only AWS has."""
+    assert misnamed(text) is wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("kms:reencrypt", ("kms:ReEncryptFrom", "kms:ReEncryptTo")),
+        ("kms:Decyrpt", ("kms:Decrypt", "kms:Encrypt")),
+        ("kms:", ()),
+        ("sts:Nothing", ()),
+        ("kms:" + "x" * 30_000, ()),
+    ],
+)
+def test_what_a_wrong_name_may_have_meant(text: str, found: tuple[str, ...]) -> None:
+    """Those that it begins, or those that look like it; never many."""
+    assert near(text) == found
+
+
+def test_what_only_aws_has_is_no_action_here() -> None:
+    """As soon as one of them can be asked for, it is taken off that list."""
+    assert not actions._NEVER_ASKED & ACTIONS.keys()

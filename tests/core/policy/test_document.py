@@ -11,6 +11,7 @@ from keystead.core.policy import (
     MAX_BYTES,
     Document,
     Effect,
+    check_denials,
     parse_guardrail,
     parse_identity_policy,
     parse_key_policy,
@@ -356,3 +357,42 @@ def test_a_trust_policy_says_who() -> None:
         parse_trust_policy(json.dumps({"Statement": statement}))
     denied = parse_trust_policy(json.dumps({"Statement": {**statement, "Effect": "Deny"}}))
     assert denied.statements[0].principals == {"*"}
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        (
+            "kms:ReEncrypt",
+            "kms:ReEncrypt: no action is called that. Did you mean kms:ReEncryptFrom or kms:ReEncryptTo?",
+        ),
+        (
+            ["kms:Sign", "sts:Nothing"],
+            "sts:Nothing: no action is called that. The reference of the policy language lists them.",
+        ),
+    ],
+)
+def test_a_denial_of_no_action_is_refused(action: Any, told: str) -> None:
+    """It looks as if it protected something; the actions that were meant are named."""
+    for parse in (parse_identity_policy, parse_guardrail):
+        denial = parse(text(statement("Deny", action, Sid="No")))  # one that is stored is read
+        with pytest.raises(MalformedPolicy) as caught:
+            check_denials(denial)
+        assert str(caught.value) == f"Statement No would never deny {told}"
+    with pytest.raises(MalformedPolicy, match="would never deny"):
+        check_denials(parse_key_policy(text(of_key(ALICE, "Deny", action))))
+
+
+@pytest.mark.parametrize(
+    "action", ["kms:ReEncrypt*", "kms:Nothing?", "s3:GetObject", "sts:AssumeRoleWithSAML"]
+)
+def test_a_denial_as_aws_has_it_is_taken(action: str) -> None:
+    """Wildcards may match nothing, and what only AWS has cannot be asked for here."""
+    check_denials(parse_identity_policy(text(statement("Deny", action))))
+
+
+def test_a_wrong_name_is_taken_where_it_opens_nothing() -> None:
+    """An Allow of it allows nothing, and a Deny of all but it denies more."""
+    check_denials(parse_key_policy(text(of_key(ALICE, "Allow", "kms:ReEncrypt"))))
+    spare = {"Effect": "Deny", "NotAction": "kms:ReEncrypt", "Resource": "*"}
+    check_denials(parse_identity_policy(text(spare)))

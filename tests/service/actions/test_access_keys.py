@@ -109,7 +109,10 @@ def test_an_access_key_of_another_account_is_as_unknown_as_none(bench: ServiceBe
         tx.put_access_key(AccessKey(id="AKIAEVE", principal=foreign, protected="", created=0.0))
     for access_key_id in ("AKIAEVE", "AKIANONE"):
         for command in (i.SetAccessKeyStatus(access_key_id, enabled=False), i.DeleteAccessKey(access_key_id)):
-            assert bench.refusal(command) == f"NotFound: There is no access key {access_key_id}."
+            assert bench.refusal(command) == (
+                f"NotFound: There is no access key {access_key_id}. "
+                "List them with: keystead access-key list NAME"
+            )
             assert "user/? because" in bench.refusal(command, "mallory")
     with bench.house.store.view() as view:
         assert view.access_key("AKIAEVE") is not None

@@ -56,6 +56,18 @@ def test_a_guardrail_is_in_force_when_it_returns_and_gone_when_it_is_removed(ben
     elsewhere.do(c.Encrypt(key, b"x"))
 
 
+def test_a_guardrail_that_names_no_action_is_refused(bench: ServiceBench) -> None:
+    """Everybody would rely on it; with a wildcard it is put, and denies what was meant."""
+    told = bench.refusal(i.PutGuardrail("no-move", deny("kms:Sign", "kms:ReEncrypt")))
+    assert told == (
+        "MalformedPolicy: Statement No would never deny kms:ReEncrypt: no action is called that. "
+        "Did you mean kms:ReEncryptFrom or kms:ReEncryptTo?"
+    )
+    key = bench.key()
+    bench.do(i.PutGuardrail("no-seal", deny("kms:Encryp?")))
+    assert bench.refusal(c.Encrypt(key, b"x")).startswith("AccessDenied: ")
+
+
 def test_a_guardrail_is_replaced_described_and_listed(bench: ServiceBench) -> None:
     """By name, in pages."""
     for name in ("b", "a", "c"):

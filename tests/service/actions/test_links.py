@@ -21,6 +21,9 @@ DAY = 86_400
 ROTATIONS = 45  # more than go into two requests
 
 LONGEST = "a" * 128  # the longest name of a tag that AWS takes
+NEVER_DENIES = json.dumps(
+    {"Statement": {"Effect": "Deny", "Principal": "*", "Action": "kms:ReEncrypt", "Resource": "*"}}
+)
 
 
 @pytest.fixture
@@ -231,6 +234,7 @@ Change = Callable[[MemberNews], MemberNews]
         (lambda n: other(n, spec="SM2"), "400 UnsupportedOperation"),
         (lambda n: other(n, usage="SIGN_VERIFY"), "400 InvalidRequest"),
         (lambda n: other(n, policy="{"), "400 MalformedPolicy"),
+        (lambda n: other(n, policy=NEVER_DENIES), "400 MalformedPolicy"),
         (lambda n: other(n, tags=[("aws:a", "b")]), "400 InvalidTag"),
         (lambda n: other(n, versions=[other(n.versions[0], rotation="PENDING")]), "400 InvalidRequest"),
         (lambda n: other(n, versions=[other(n.versions[0], material_id="0" * 64)]), "409 AlreadyExists"),
@@ -245,6 +249,14 @@ def test_what_a_linked_server_may_not_make(pair: Linked, change: Change, code: s
     assert said(pair, news) == code
     with pair.there.house.store.view() as view:
         assert view.key(news.region, news.key_id) is None
+
+
+def test_a_policy_of_before_does_not_end_a_link(pair: Linked) -> None:
+    """What is only refused of a policy that is put is not refused of a replica that is there."""
+    key = replicated(pair)
+    told = json.loads(said(pair, other(news_of(pair, key), policy=NEVER_DENIES)))
+    assert told == {"versions": 1, "gone": False}
+    assert stored(pair.there, key, THERE).policy != NEVER_DENIES
 
 
 def test_an_id_that_is_used_here(pair: Linked) -> None:

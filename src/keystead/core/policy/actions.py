@@ -7,6 +7,7 @@ The names are those that are decided about. `ReEncrypt` is two of them, and no `
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final
 
@@ -179,6 +180,49 @@ _CLASSES: Final[Mapping[Class, tuple[str, ...]]] = {
 
 ACTIONS: Final[Mapping[str, Class]] = {name: which for which, names in _CLASSES.items() for name in names}
 """Every action with its class."""
+
+_NEVER_ASKED: Final = frozenset(
+    {
+        "kms:SynchronizeMultiRegionKey",
+        "sts:AssumeRoleWithSAML",
+        "sts:AssumeRoot",
+        "sts:DecodeAuthorizationMessage",
+        "sts:GetAccessKeyInfo",
+        "sts:GetDelegatedAccessToken",
+        "sts:GetFederationToken",
+        "sts:GetServiceBearerToken",
+        "sts:GetWebIdentityToken",
+        "sts:SetContext",
+        "sts:TagGetWebIdentityToken",
+    }
+)
+"""AWS's actions for what nobody can do here (the service authorization reference, AWS KMS and AWS STS).
+
+Policies that come from AWS deny them by name, and rightly: there is nothing that such a denial lets through.
+"""
+
+_SERVICES: Final = ("keystead:", "kms:", "sts:")
+_BY_NAME: Final = {name.lower(): name for name in sorted(ACTIONS)}
+_KNOWN: Final = _BY_NAME.keys() | {name.lower() for name in _NEVER_ASKED}
+_LONGEST_NAME: Final = 100
+_NEAR: Final = 3
+
+
+def misnamed(text: str) -> bool:
+    """Whether a policy's text names an action, without wildcards, that a service here would have and has not."""
+    folded = text.lower()
+    if not folded.startswith(_SERVICES) or "*" in text or "?" in text:
+        return False
+    # Outside ASCII there is more than one letter whose small form is a k, and a policy's pattern knows none of them.
+    return not text.isascii() or folded not in _KNOWN
+
+
+def near(text: str) -> tuple[str, ...]:
+    """The actions that a wrong name is most like: those that begin with it, or else those that look like it."""
+    folded = text[:_LONGEST_NAME].lower()
+    begun = [name for small, name in _BY_NAME.items() if small.startswith(folded) and folded not in _SERVICES]
+    alike = begun or [_BY_NAME[small] for small in get_close_matches(folded, _BY_NAME, _NEAR, 0.75)]
+    return tuple(alike[:_NEAR])
 
 
 def of(*classes: Class) -> frozenset[str]:

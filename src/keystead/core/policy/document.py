@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from keystead.core.errors import MalformedPolicy
 from keystead.core.policy import keys
+from keystead.core.policy.actions import misnamed, near
 from keystead.core.policy.conditions import Condition, Test, Unreadable, condition
 from keystead.core.policy.wildcards import (
     Get,
@@ -69,6 +70,7 @@ class Statement:
     tests: tuple[Test, ...] = ()  # of the conditions
     keys: frozenset[str] = frozenset()  # the condition keys that it needs, in lower case
     fixed: bool = True  # it needs none
+    misnamed: tuple[str, ...] = ()  # actions that it means to deny, and that there are not
 
     def about(self, action: str) -> bool:
         """Whether it speaks of an action."""
@@ -308,6 +310,7 @@ def _statement(
         tests=tuple(each.test for each in conditions),
         keys=needed,
         fixed=open_resources is None and not conditions,
+        misnamed=tuple(filter(misnamed, what)) if effect == "Deny" and not not_actions else (),
     )
 
 
@@ -439,12 +442,20 @@ def _check_keys(each: Template, element: str) -> None:
 
 
 def check_denials(document: Document) -> Document:
-    """Refuse a Deny that could never apply, because it waits for a condition key that no request has yet.
+    """Refuse a Deny that could never apply: it waits for a condition key that no request has yet, or for no action.
 
     An Allow that waits for one allows nothing, which is safe; a Deny that never denies is not. It is checked when a
     policy is put, and not when one that is stored is read.
+
+    Wildcards may match nothing, and other services' actions are theirs to name: policies from AWS have both.
     """
     for statement in document.statements:
+        for name in statement.misnamed:
+            alike = " or ".join(near(name))
+            hint = f"Did you mean {alike}?" if alike else "The reference of the policy language lists them."
+            raise MalformedPolicy(
+                f"Statement {statement.label} would never deny {name[:100]}: no action is called that. {hint}"
+            )
         for each in statement.conditions if statement.effect is Effect.DENY else ():
             if not keys.filled(each.key) and not each.test(_nothing):
                 raise MalformedPolicy(

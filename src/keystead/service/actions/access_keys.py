@@ -112,7 +112,9 @@ def _access_key(desk: Desk, action: str, access_key_id: str) -> AccessKey:
     desk.entry.subject = f"{arn} {access_key_id}"
     desk.allow(action, arn)
     if access_key is None or owner is None or not known:
-        raise NotFound(f"There is no access key {access_key_id}.")
+        raise NotFound(
+            f"There is no access key {access_key_id}. List them with: keystead access-key list NAME"
+        )
     check_boundary(desk, owner)
     return access_key
 

@@ -22,7 +22,14 @@ from keystead.core.errors import AlreadyExists, InvalidRequest, NotFound, TooLar
 from keystead.core.key import Event, Key
 from keystead.core.names import KeyReference
 from keystead.core.policy import default_key_policy
-from keystead.core.template import Shape, Template, is_template_name, parse_template, template_arn
+from keystead.core.template import (
+    Shape,
+    Template,
+    check_template,
+    is_template_name,
+    parse_template,
+    template_arn,
+)
 from keystead.service.action import Action, Mode
 from keystead.service.actions import aliases, keys, policies, rotation, tags
 from keystead.service.commands import Command
@@ -67,7 +74,7 @@ def put_template(command: d.PutTemplate, desk: Desk) -> TemplateDescription:
     if not is_template_name(command.name):
         raise InvalidRequest("A template's name is 1 to 64 letters, digits and the characters + = , . @ _ -")
     _allowed(desk, "keystead:PutTemplate", command.name)
-    text = parse_template(command.text).text
+    text = check_template(parse_template(command.text)).text
     before = desk.tx.declaration(desk.account, Kind.TEMPLATE, command.name)
     after = Declaration(
         account=desk.account,

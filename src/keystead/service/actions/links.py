@@ -161,7 +161,7 @@ def _check_names(news: MemberNews, desk: Desk) -> None:
     if len(set(news.members)) != len(news.members):
         raise InvalidRequest("A Region is among the members twice.")
     spec.choose(news.spec, news.usage)
-    check_denials(parse_key_policy(news.policy))
+    parse_key_policy(news.policy)
     check_tags(tuple(news.tags), desk.quotas.tags_per_key)
 
 
@@ -179,6 +179,8 @@ def _not_yours(news: MemberNews | MoveNews) -> AccessDenied:
 
 def _make(desk: Desk, news: MemberNews) -> Key:
     """The replica, still without material, and the shadow of its primary."""
+    # Not in later news: a policy that was put when more was taken must not end the link.
+    check_denials(parse_key_policy(news.policy))
     key = Key(
         id=news.key_id,
         account=news.account,
