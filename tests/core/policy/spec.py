@@ -7,6 +7,12 @@ stands where a reader of the documentation looks for it. Documents are taken to 
 A question is a plain dict: ``principal``, ``account``, ``session_of``, ``action``, ``resource``, ``key_account``,
 ``context`` (names in any case), and the policies ``key``, ``identity`` (a list), ``boundary``, ``session`` (a
 list), ``guardrails`` (a list), each a parsed JSON document or None.
+
+Where grants have a say (`decided_with_grants`, `may_retire`) it has these as well: ``grants``, all that there are
+now; ``given``, the encryption context; ``tokens``, the grant tokens that came with the request, and ``issued``, all
+that were ever given out; ``wanted``, the grant that is to be made, or None. A grant is a plain dict: ``id``, ``key``
+(an ARN), ``grantee``, ``retiring`` (ARNs, or empty), ``issuer`` (an account's root), ``operations``, ``equals``,
+``subset`` (pairs, or empty for no such constraint), ``resource`` (the ARN of a ``SourceArn`` constraint, or empty).
 """
 
 import base64
@@ -303,3 +309,115 @@ def decided(question: Any) -> tuple[bool, str]:
     if (key is None or by_key) and by_identity and by_boundary and by_session:
         return True, "identity-policy"
     return False, "none"
+
+
+# --- grants ----------------------------------------------------------------------------------------------
+
+CRYPTOGRAPHIC = (  # "Encryption context": the operations that take one; a constraint says nothing about others
+    "Encrypt",
+    "Decrypt",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "GenerateDataKeyPair",
+    "GenerateDataKeyPairWithoutPlaintext",
+)
+
+
+def root_of(question: Any) -> str:
+    """The ARN that stands for the caller's account."""
+    return f"arn:aws:iam::{question['account']}:root"
+
+
+def lets(grant: Any, question: Any) -> bool:
+    """Whether a grant is about this request: its key, its operation and the encryption context."""
+    operation = question["action"].split(":")[1]
+    if grant["key"] != question["resource"] or operation not in grant["operations"]:
+        return False
+    if grant["resource"]:  # only for what a service asks for on behalf of that resource, and none is here
+        return False
+    if operation in CRYPTOGRAPHIC:
+        given = question["given"] or {}
+        # "Must match exactly": no pair less, none more, none in another case.
+        if grant["equals"] and sorted(given.items()) != sorted(grant["equals"].items()):
+            return False
+        for name, value in grant["subset"].items():  # "Must include": there may be others beside.
+            if name not in given or given[name] != value:
+                return False
+    return True
+
+
+def passes_on(grant: Any, wanted: Any) -> bool:
+    """Whether who may make grants by this grant may make that one: no more operations, no weaker constraint."""
+    for operation in wanted["operations"]:
+        if operation not in grant["operations"]:
+            return False
+    if grant["equals"] and sorted(wanted["equals"].items()) != sorted(grant["equals"].items()):
+        return False
+    for name, value in grant["subset"].items():
+        # An exact constraint that has the pair sees to it just as well.
+        if wanted["subset"].get(name) != value and wanted["equals"].get(name) != value:
+            return False
+    return True
+
+
+def account_lets(question: Any) -> bool:
+    """Whether the caller may what its account may: as if the key's policy said no more than that the account may."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": root_of(question)},
+        "Action": "*",
+        "Resource": "*",
+    }
+    allowed, _ = decided({**question, "key": {"Statement": statement}})
+    return allowed
+
+
+def decided_with_grants(question: Any) -> tuple[bool, str, list[str]]:
+    """Whether the caller may, what decided, and the ids of all grants that allow it, if grants do.
+
+    What decided is "" where nothing is decided: a grant token that nobody was given is refused before that. Any other
+    token adds nothing, not even that of a grant that would allow it: a grant counts from when it is made until it is
+    revoked or retired, with its token and without it.
+    """
+    if any(token not in question["issued"] for token in question["tokens"]):
+        return False, "", []
+    allowed, kind = decided(question)
+    # A grant is asked only where all policies were silent. So an explicit deny of any kind is stronger: a guardrail's,
+    # the key policy's, an identity policy's, the boundary's, a session policy's. And a session has no more than its
+    # boundary and session policies allow. A user's boundary that is merely silent takes away nothing it was granted.
+    if allowed or kind != "none":
+        return allowed, kind, []
+    found = []
+    for grant in question["grants"]:
+        if not lets(grant, question):
+            continue
+        if question["wanted"] is not None and not passes_on(grant, question["wanted"]):
+            continue
+        to_itself = grant["grantee"] == question["principal"]
+        to_its_role = bool(question["session_of"]) and grant["grantee"] == question["session_of"]
+        to_its_account = grant["grantee"] == root_of(question) and account_lets(question)
+        if to_itself or to_its_role or to_its_account:
+            found.append(grant["id"])
+    return (True, "grant", found) if found else (False, "none", [])
+
+
+def may_retire(question: Any, grant: Any) -> tuple[bool, str, list[str]]:
+    """The same about retiring this grant, in which other grants have no say.
+
+    RetireGrant, "Required permissions": the retiring principal; the grantee if RetireGrant is an operation of the
+    grant; the account in which the grant was issued, which leaves it to its policies.
+    """
+    allowed, kind = decided(question)
+    if allowed or kind != "none":
+        return allowed, kind, []
+    enders = [grant["retiring"]]
+    if "RetireGrant" in grant["operations"] and not grant["resource"]:
+        enders.append(grant["grantee"])
+    for ender in enders:
+        if ender and ender in (question["principal"], question["session_of"]):
+            return True, "grant", [grant["id"]]
+    if root_of(question) in [*enders, grant["issuer"]] and account_lets(question):
+        return True, "grant", [grant["id"]]
+    return False, "none", []

@@ -7,6 +7,7 @@ import pytest
 from typing_extensions import override
 
 from keystead.core.errors import QueryUnavailable
+from keystead.core.grant import Grant
 from keystead.core.names import KeyReference
 from keystead.core.policy.actions import ACTIONS as CLASSES
 from keystead.core.policy.actions import Class
@@ -269,6 +270,50 @@ def test_what_somebody_could_open_is_decided_by_what_holds_now(bench: ServiceBen
     deny = {**allow("kms:*"), "Effect": "Deny"}
     bench.do(i.PutPrincipalPolicy("alice", document(deny)))
     assert could(bench) == []
+
+
+def test_what_the_account_was_granted_is_opened_by_whom_its_policies_let(bench: ServiceBench) -> None:
+    """A grant to the account's root gives nothing to those whose own policies do not allow the action."""
+    root = root_arn(ACCOUNT)
+    only_admin = {**allow("kms:*"), "Principal": {"AWS": user_arn(ACCOUNT, "admin")}}
+    key = bench.key(c.CreateKey(policy=document(only_admin)))
+    arn = key_arn(key)
+    granted = bench.do(c.CreateGrant(key, grantee=root, operations=("Decrypt",))).grant_id
+    assert could(bench) == [(arn, "kms:Decrypt", "grant", "")]
+    condition = {"StringEquals": {"kms:EncryptionContext:tenant": "acme"}}
+    bench.do(i.PutPrincipalPolicy("alice", document(allow("kms:Decrypt", Condition=condition))))
+    told = "identity-policy statement May: StringEquals kms:EncryptionContext:tenant"
+    assert could(bench) == [(arn, "kms:Decrypt", "condition", told)]
+    bench.do(i.PutPrincipalPolicy("alice", document(allow("kms:Encrypt"))))
+    assert could(bench) == []
+    mine = bench.do(
+        c.CreateGrant(key, grantee=ALICE, operations=("Decrypt",), context_equals={"tenant": "acme"})
+    ).grant_id
+    assert could(bench) == [(arn, "kms:Decrypt", "grant", f"grant {mine}: an encryption context")]
+    bench.do(i.PutPrincipalPolicy("alice", document(allow("kms:Decrypt"))))
+    assert could(bench) == [(arn, "kms:Decrypt", "grant", "")]
+    bench.do(c.RevokeGrant(key, granted))
+    assert could(bench) == [(arn, "kms:Decrypt", "grant", f"grant {mine}: an encryption context")]
+
+
+def test_all_grants_that_count_are_looked_at(bench: ServiceBench) -> None:
+    """The last of many as well: it allows as much as the first."""
+    bench.do(i.PutPrincipalPolicy("alice", document(allow("kms:Encrypt"))))
+    key = bench.key()
+    with bench.house.store.transact("many") as tx:
+        for number in range(200):
+            tx.put_grant(
+                Grant(
+                    id=f"{number:064x}",
+                    region=REGION,
+                    key_id=key.name,
+                    grantee=ALICE,
+                    operations=("Decrypt" if number == 199 else "Encrypt",),
+                    issuer=root_arn(ACCOUNT),
+                    created=1.0,
+                )
+            )
+    assert could(bench) == [(key_arn(key), "kms:Decrypt", "grant", "")]
 
 
 def test_each_key_is_opened_by_what_its_usage_allows(bench: ServiceBench) -> None:

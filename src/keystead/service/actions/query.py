@@ -36,6 +36,7 @@ from keystead.service.entry import Entry
 from keystead.service.identities import identify
 from keystead.service.results.query import Event, Events, Openable, Reach
 from keystead.service.subjects import MOST_LOOKED_AT, committed, disclose, listed, show
+from keystead.service.workingset import GRANTS_OF_ONE_GRANTEE
 
 SECONDS: Final = 10.0  # that a question may take
 SUBJECT_CHARACTERS: Final = 500
@@ -43,7 +44,6 @@ MOST_SOURCES: Final = 5_000  # that are committed to, of one network
 MOST_KEYS: Final = 10_000  # that are looked at for what somebody could open
 _PAGE: Final = 500
 _LIST: Final = "audit"
-_GRANTS: Final = 100
 
 OPENING: Final = ("kms:Decrypt", "kms:ReEncryptFrom", "kms:Decapsulate", "kms:DeriveSharedSecret")
 """The actions that give out what a key protects; each by the actions of its entries."""
@@ -267,11 +267,17 @@ def _openable(desk: Desk, principal: Principal, identity: Identity, key: Key) ->
             continue
         if ruling.source != "none":
             continue  # it is denied, whatever else allows it
-        grant = _granting(desk, principal, key, action)
-        if grant is not None:
+        grants, rulings = _grants(desk, principal.arn, key, action), [ruling]
+        to_account = _grants(desk, root_arn(principal.account), key, action)
+        if to_account:  # for those of the account whom its policies let
+            by_account = decide(asked_by(identity, action, key.arn, context, None, key.account))
+            grants += to_account if by_account.allowed else []
+            rulings.append(by_account)
+        if grants:
+            grant = min(grants, key=lambda grant: grant.constrained)
             bound = f"grant {grant.id}: an encryption context" if grant.constrained else ""
             yield Openable(key.arn, action, "grant", bound)
-        elif condition := _condition(ruling):
+        elif condition := next(filter(None, map(_condition, rulings)), ""):
             yield Openable(key.arn, action, "condition", condition)
 
 
@@ -290,16 +296,11 @@ def _condition(ruling: Ruling) -> str:
     return missing.brief if missing is not None and missing.conditions else ""
 
 
-def _granting(desk: Desk, principal: Principal, key: Key, action: str) -> Grant | None:
-    """A grant that lets a principal do it, in any encryption context if there is one."""
+def _grants(desk: Desk, grantee: str, key: Key, action: str) -> list[Grant]:
+    """The grants that let their grantee do it, in any encryption context if there is one."""
     operation = action.removeprefix("kms:")
-    found = [
-        grant
-        for grantee in (principal.arn, root_arn(principal.account))
-        for grant in desk.tx.grants(key.region, key.id, grantee, "", _GRANTS)
-        if grant.includes(operation)
-    ]
-    return min(found, key=lambda grant: grant.constrained, default=None)
+    found = desk.tx.grants(key.region, key.id, grantee, "", GRANTS_OF_ONE_GRANTEE)
+    return [grant for grant in found if grant.includes(operation)]
 
 
 ACTIONS: dict[type[Command], Action] = {
