@@ -238,13 +238,7 @@ def test_a_session_ends_everywhere_at_once(house: House, end: str) -> None:
         "CreatePrincipal", name=name, kind="role", trust=trusted, policy=allow("kms:*")
     )
     opened = house.client("sts").assume_role(RoleArn=role["arn"], RoleSessionName="ci-7")
-    given = opened["Credentials"]
-    sign = house.service.signer(access_key=given["AccessKeyId"], secret=given["SecretAccessKey"])
-    request = sign(
-        "Encrypt",
-        {"KeyId": house.key, "Plaintext": "eA=="},
-        extra={"x-amz-security-token": given["SessionToken"]},
-    )
+    request = _encrypt(house, opened["Credentials"])
     wires = [house.service.wire() for _ in range(CONNECTIONS)]
     try:
         for _ in range(ROUNDS):
@@ -259,6 +253,46 @@ def test_a_session_ends_everywhere_at_once(house: House, end: str) -> None:
     finally:
         for wire in wires:
             wire.close()
+
+
+@pytest.mark.parametrize("end", ["revoke", "disable", "delete", "access key"])
+def test_the_sessions_of_a_chain_end_everywhere_with_whoever_began_it(house: House, end: str) -> None:
+    """All that a user has opened, by one role and on to the next, is refused by both workers from the answer on."""
+    user = house.user(policy=allow("kms:*", "sts:*"))
+    first = house.role(trust({"AWS": house.arn(user)}))
+    second = house.role(trust({"AWS": first}))
+    sts = house.client("sts", user)
+    opened = [sts.get_session_token(), sts.assume_role(RoleArn=first, RoleSessionName="a-1")]
+    opened.append(house.client("sts", opened[1]).assume_role(RoleArn=second, RoleSessionName="b-1"))
+    requests = [_encrypt(house, each["Credentials"]) for each in opened]
+    wires = [house.service.wire() for _ in range(CONNECTIONS)]
+    try:
+        for _ in range(ROUNDS):
+            for request in requests:
+                assert _ask_all(wires, request) == {""}
+        if end == "revoke":
+            house.service.administer("RevokePrincipal", name=user["name"])
+        elif end == "disable":
+            house.service.administer("UpdatePrincipal", name=user["name"], enabled=False)
+        elif end == "delete":
+            house.service.administer("DeletePrincipal", name=user["name"])
+        else:
+            key = user["aws_access_key_id"]
+            house.service.administer("SetAccessKeyStatus", access_key_id=key, enabled=False)
+        for request in requests:
+            assert _ask_all(wires, request) == {"UnrecognizedClientException"}
+    finally:
+        for wire in wires:
+            wire.close()
+    renew = house.client("sts", opened[1]).assume_role
+    house.refused("InvalidClientTokenId", renew, RoleArn=second, RoleSessionName="b-2")
+
+
+def _encrypt(house: House, given: dict[str, str]) -> bytes:
+    sign = house.service.signer(access_key=given["AccessKeyId"], secret=given["SecretAccessKey"])
+    members = {"KeyId": house.key, "Plaintext": "eA=="}
+    request: bytes = sign("Encrypt", members, extra={"x-amz-security-token": given["SessionToken"]})
+    return request
 
 
 def _ask_all(wires: list[Any], request: bytes) -> set[str]:

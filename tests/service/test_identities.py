@@ -8,11 +8,19 @@ import pytest
 
 from keystead.core.declaration import Declaration, Kind, declaration_ref
 from keystead.core.policy import builtin, decide
-from keystead.core.principal import INSTALLATION, Principal, Session, service_arn, user_arn
+from keystead.core.principal import (
+    INSTALLATION,
+    AccessKey,
+    Principal,
+    Session,
+    role_arn,
+    service_arn,
+    user_arn,
+)
 from keystead.service.caller import Identity
 from keystead.service.circumstances import Circumstances
 from keystead.service.desk import asked_by
-from keystead.service.identities import PAGE, identify, lives, unique_id
+from keystead.service.identities import PAGE, identify, lives, rests_on, unique_id
 from keystead.store.memory import Memory
 
 ACCOUNT = "111122223333"
@@ -21,6 +29,8 @@ OPERATORS = Principal(
     arn=f"arn:aws:iam::{ACCOUNT}:group/operators", account=ACCOUNT, name="operators", created=1.0
 )
 ROLE = Principal(arn=f"arn:aws:iam::{ACCOUNT}:role/deploy", account=ACCOUNT, name="deploy", created=1.0)
+FIRST = Principal(arn=f"arn:aws:iam::{ACCOUNT}:role/first", account=ACCOUNT, name="first", created=1.0)
+ELSEWHERE = Principal(arn=role_arn("444455556666", "x"), account="444455556666", name="x", created=1.0)
 SESSION = Session(
     access_key="ASIA",
     arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/ci",
@@ -53,6 +63,21 @@ class Shelf:
         with self.store.transact("put") as tx:
             for each in principals:
                 tx.put_principal(each)
+
+    def reach(self, number: int) -> None:
+        """Change something else until the newest change has that number."""
+        while True:
+            with self.store.view() as view:
+                newest = view.newest_change()
+            if newest == number:
+                return
+            assert newest < number
+            self.declare(f"n{newest}", "{}", account="777788889999")
+
+    def lives(self, session: Session, now: float = 15.0) -> bool:
+        """Whether a session counts by what is kept."""
+        with self.store.view() as view:
+            return lives(view, session, now)
 
     def declare(self, name: str, text: str, kind: Kind = Kind.POLICY, account: str = ACCOUNT) -> str:
         """Keep a declaration; its ARN as a policy."""
@@ -205,14 +230,66 @@ def test_a_users_own_session_is_the_user(shelf: Shelf) -> None:
         ({"sessions_from": 8}, 15.0, False),
     ],
 )
-def test_when_a_session_lives(fields: dict[str, Any], now: float, *, alive: bool) -> None:
+def test_when_a_session_lives(shelf: Shelf, fields: dict[str, Any], now: float, *, alive: bool) -> None:
     """Until it is over, or its role is disabled, or the role's sessions of that epoch are revoked."""
-    assert lives(replace(ROLE, **fields), SESSION, now, 7) is alive
+    shelf.put(replace(ROLE, **fields))
+    shelf.reach(7)
+    assert shelf.lives(SESSION, now) is alive
 
 
-def test_a_session_of_a_future_that_never_was_is_over() -> None:
+@pytest.mark.parametrize("opener", [BOB, FIRST, ELSEWHERE])
+def test_a_session_ends_with_each_of_its_openers(shelf: Shelf, opener: Principal) -> None:
+    """By the same rule as with its role, wherever in the chain it is, in another account too."""
+    chained = replace(SESSION, openers=(BOB.arn, FIRST.arn, ELSEWHERE.arn))
+    shelf.put(ROLE, BOB, FIRST, ELSEWHERE)
+    shelf.reach(7)
+    assert shelf.lives(chained)
+    shelf.put(replace(opener, sessions_from=7))
+    assert shelf.lives(chained)
+    for ended in (replace(opener, enabled=False), replace(opener, sessions_from=8)):
+        shelf.put(ended)
+        assert not shelf.lives(chained)
+        assert shelf.lives(SESSION)
+        shelf.put(opener)
+        assert shelf.lives(chained)
+    with shelf.store.transact("delete") as tx:
+        tx.delete_principal(opener.arn)
+    assert not shelf.lives(chained)
+
+
+def test_a_session_ends_with_the_access_key_that_it_was_opened_with(shelf: Shelf) -> None:
+    """It must be there, enabled, and of the one who began the chain."""
+    opened = replace(SESSION, openers=(BOB.arn, FIRST.arn), opened_with="AKIABOB")
+    key = AccessKey(id="AKIABOB", principal=BOB.arn, protected="p", created=1.0)
+    shelf.put(ROLE, BOB, FIRST, ELSEWHERE)
+    shelf.reach(7)
+    assert not shelf.lives(opened)
+    for each, alive in (
+        (key, True),
+        (replace(key, enabled=False), False),
+        (replace(key, principal=ELSEWHERE.arn), False),
+    ):
+        with shelf.store.transact("key") as tx:
+            tx.put_access_key(each)
+        assert shelf.lives(opened) is alive
+        assert shelf.lives(SESSION)
+
+
+def test_a_session_rests_on_all_that_may_end_it(shelf: Shelf) -> None:
+    """So that a change of any of it is seen."""
+    opened = replace(SESSION, openers=(BOB.arn, FIRST.arn), opened_with="AKIABOB")
+    assert {ROLE.arn, BOB.arn, FIRST.arn, "AKIABOB"} <= set(shelf.identity(ROLE, opened).refs)
+    assert rests_on(opened) == (ROLE.arn, BOB.arn, FIRST.arn, "AKIABOB")
+    assert rests_on(SESSION) == (ROLE.arn,)
+
+
+def test_a_session_of_a_future_that_never_was_is_over(shelf: Shelf) -> None:
     """The store was set back to a backup: that it was revoked since would not be seen in it."""
-    assert not lives(ROLE, SESSION, 15.0, 6)
+    shelf.put(ROLE)
+    shelf.reach(6)
+    assert not shelf.lives(SESSION)
+    shelf.reach(7)
+    assert shelf.lives(SESSION)
 
 
 def test_unique_ids() -> None:

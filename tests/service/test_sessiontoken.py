@@ -37,6 +37,8 @@ sessions = st.builds(
     source_identity=texts,
     provider=texts,
     mfa=st.floats(allow_nan=False, allow_infinity=False),
+    openers=st.lists(texts, max_size=3).map(tuple),
+    opened_with=texts,
 )
 PLAIN = Session(
     access_key="ASIA", arn="arn", principal="p", user_id="u", issued=1.0, expires=2.0, policies=("{}",)
@@ -51,6 +53,20 @@ def test_a_token_holds_all_of_a_session(session: Session) -> None:
     assert found is not None
     assert (found[0], found[1].reveal()) == (session, SECRET)
     assert SECRET not in urlsafe_b64decode(token)
+
+
+def test_a_token_from_before_sessions_had_openers_still_opens() -> None:
+    """What it does not say is empty."""
+    old = {name: value for name, value in asdict(PLAIN).items() if not name.startswith("opene")}
+    nonce = system_random(24)
+    purpose = b"keystead session token v1"
+    sealed = XAES256GCM(hkdf_sha256(KEY, purpose, 32)).seal(
+        nonce, SECRET + zlib.compress(json.dumps(old).encode()), purpose
+    )
+    found = SessionTokens(KEY).read(urlsafe_b64encode(b"\x01" + nonce + sealed))
+    assert found is not None
+    assert found[0] == PLAIN
+    assert (found[0].openers, found[0].opened_with) == ((), "")
 
 
 def test_no_two_tokens_are_the_same() -> None:

@@ -8,13 +8,14 @@ import pytest
 from keystead.core.errors import DataDamaged
 from keystead.core.key import key_ref
 from keystead.core.names import KeyReference
-from keystead.core.principal import user_arn
+from keystead.core.principal import Principal, Session, role_arn, session_arn, user_arn
+from keystead.crypto.secret import Secret
 from keystead.service import workingset as w
 from keystead.service.commands import Command
 from keystead.service.commands import identity as i
 from keystead.service.commands import kms as c
 from keystead.service.results.kms import Encrypted, KeyDescription
-from keystead.service.workingset import Absent, Bounded, Held, NotLoaded, Wanted, WorkingSet
+from keystead.service.workingset import Absent, Bounded, Held, NotLoaded, Presented, Wanted, WorkingSet
 from keystead.store.memory import Memory
 from keystead.testing.installation import ACCOUNT, REGION, Installation
 
@@ -241,6 +242,73 @@ def test_a_disabled_or_deleted_access_key_is_absent(command: Callable[[str], Com
     scene.working.catch_up()
     scene.load(Wanted("access-key", access_key_id))
     assert scene.working.credential(access_key_id) is None
+
+
+TRUST = '{"Statement": {"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "sts:AssumeRole"}}'
+SESSION = Session(
+    access_key="ASIAIOSFODNN7EXAMPLE",
+    arn=session_arn(ACCOUNT, "deploy", "ci"),
+    principal=role_arn(ACCOUNT, "deploy"),
+    user_id="AROA:ci",
+    issued=1.0,
+    expires=2.0,
+)
+
+
+def opened(scene: Scene) -> tuple[Session, Wanted]:
+    """A session of deploy that alice has opened by way of first, and how it is presented."""
+    access_key_id, _ = scene.house.user("alice")
+    with scene.house.store.transact("roles") as tx:
+        for name in ("deploy", "first"):
+            arn = role_arn(ACCOUNT, name)
+            tx.put_principal(Principal(arn=arn, account=ACCOUNT, name=name, created=1.0, trust=TRUST))
+    session = replace(SESSION, openers=(ALICE, role_arn(ACCOUNT, "first")), opened_with=access_key_id)
+    presented = Presented(session, Secret(b"s" * 40), Secret(b"token"))
+    return session, Wanted("session", session.access_key, presented=presented)
+
+
+@pytest.mark.parametrize("what", ["user", "role", "access key"])
+def test_a_session_is_forgotten_with_whatever_opened_it(what: str) -> None:
+    """Its absence too, once that is enabled again; and it stays in hand while others change."""
+    scene = Scene()
+    session, wanted = opened(scene)
+    scene.working.catch_up()
+    scene.load(wanted)
+    held = scene.working.session(session.access_key)
+    assert held is not None
+    scene.house.user("bob")
+    scene.does(c.CreateKey())
+    scene.working.catch_up()
+    assert scene.working.session(session.access_key) is held
+    for enabled in (False, True):
+        if what == "access key":
+            scene.does(i.SetAccessKeyStatus(session.opened_with, enabled=enabled))
+        elif what == "role":
+            scene.does(i.UpdatePrincipal("first", "role", enabled=enabled))
+        else:
+            scene.enable(enabled=enabled)
+        scene.working.catch_up()
+        with pytest.raises(NotLoaded):
+            scene.working.session(session.access_key)
+        scene.load(wanted)
+        assert (scene.working.session(session.access_key) is not None) is enabled
+
+
+@pytest.mark.parametrize("what", ["user", "access key"])
+def test_a_session_that_was_loaded_before_a_revocation_is_not_admitted(what: str) -> None:
+    """The feed has told of it meanwhile."""
+    scene = Scene()
+    session, wanted = opened(scene)
+    scene.working.catch_up()
+    loaded = scene.working.load(wanted)
+    if what == "user":
+        scene.does(i.RevokePrincipal("alice"))
+    else:
+        scene.does(i.DeleteAccessKey(session.opened_with))
+    scene.working.catch_up()
+    scene.working.admit(loaded)
+    with pytest.raises(NotLoaded):
+        scene.working.session(session.access_key)
 
 
 # --- the feed --------------------------------------------------------------------------------------------

@@ -46,7 +46,9 @@ def access_key_create(name: str, kind: str, control_url: str | None, as_json: bo
 )
 @click.argument("name")
 @_kind
-@click.option("--disable-old", is_flag=True, help="Also disable the key that there was, at once.")
+@click.option(
+    "--disable-old", is_flag=True, help="Also disable the key that there was, and end its sessions, at once."
+)
 @asking.yes
 @asking.url
 @asking.as_json
@@ -61,8 +63,8 @@ def access_key_rotate(
     """Make a second access key to change to, and say what became of the first.
 
     Bring the new one to where the old one is used, look with `access-key list` until the old one is used no more, and
-    delete it. With two keys there already one of them has to go first: the refusal says which was made first, and when
-    it was last used.
+    delete it. Sessions that were opened with the old one end when it is disabled or deleted. With two keys there
+    already one of them has to go first: the refusal says which was made first, and when it was last used.
     """
     control = Control(control_url)
     old = [key for key in _keys(control, name, kind) if key["enabled"]]
@@ -106,7 +108,7 @@ def access_key_enable(access_key_id: str, control_url: str | None) -> None:
 @click.argument("access_key_id")
 @asking.url
 def access_key_disable(access_key_id: str, control_url: str | None) -> None:
-    """Stop all use of an access key. In force when it returns."""
+    """Stop all use of an access key. Sessions that were opened with it end too. In force when it returns."""
     Control(control_url).ask("SetAccessKeyStatus", access_key_id=access_key_id, enabled=False)
     click.echo(f"Disabled {access_key_id}")
 
@@ -116,7 +118,7 @@ def access_key_disable(access_key_id: str, control_url: str | None) -> None:
 @asking.yes
 @asking.url
 def access_key_delete(access_key_id: str, yes: bool, control_url: str | None) -> None:  # noqa: FBT001 - as above
-    """Remove an access key. In force when it returns."""
+    """Remove an access key. Sessions that were opened with it end too. In force when it returns."""
     if not yes:
         click.confirm(f"Delete {access_key_id}? What uses it stops working at once", abort=True, err=True)
     Control(control_url).ask("DeleteAccessKey", access_key_id=access_key_id)

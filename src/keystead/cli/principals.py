@@ -110,7 +110,8 @@ def revoke_principal(
     """End every session, access key and grant of a principal.
 
     One change, in force on every worker when the command returns. Access keys are disabled and grants removed; sessions
-    that began before are over. Without --disable it may be given new ones.
+    that began before are over, and so are those that it has opened of roles. Without --disable it may be given new
+    ones.
     """
     control = Control(control_url)
     if foresee or not yes:

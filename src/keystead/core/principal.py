@@ -84,7 +84,8 @@ class AccessKey:
 class Session:
     """Temporary credentials: of a role that was assumed, or of a user (AWS STS). Nothing of it is stored.
 
-    It ends by itself, or when its principal is disabled, deleted, or its sessions are revoked.
+    It ends by itself, or when its principal is disabled, deleted, or its sessions are revoked. It ends as well when
+    that happens to one of its openers, or when the access key that began the chain is disabled or deleted.
     """
 
     access_key: str  # ASIA...
@@ -101,6 +102,10 @@ class Session:
     source_identity: str = ""
     provider: str = ""  # the ARN of the identity provider that vouched
     mfa: float = 0.0  # when a one-time password was shown; 0: none was
+    openers: tuple[
+        str, ...
+    ] = ()  # ARNs of users and roles, each once: who began the chain, and the roles since
+    opened_with: str = ""  # the access key that began the chain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -361,8 +361,7 @@ class Desk:
         principal = self.tx.principal(identity.principal)
         proven = True
         if session is not None:
-            newest = self.tx.newest_change()
-            proven = principal is not None and lives(principal, session, self.now, newest)
+            proven = lives(self.tx, session, self.now)
         elif caller.access_key:  # the jobs have none
             access_key = self.tx.access_key(caller.access_key)
             proven = access_key is not None and access_key.enabled and access_key.principal == identity.arn

@@ -2,7 +2,8 @@
 
 `identify` reads a principal's own policy, those attached to it and to its groups, its boundary, the guardrails of its
 account and of the installation, and the limits of its session. All that it read stands in ``Identity.refs``, so that
-a change of any of them is a change of the identity.
+a change of any of them is a change of the identity. Who opened a session gives it nothing, but it ends with them
+(`lives`): so they stand there too.
 
 A policy that is attached but is not there gives nothing, and a boundary that is not there allows nothing: what is
 missing never makes anybody stronger.
@@ -52,6 +53,7 @@ def identify(view: View, principal: Principal, session: Session | None = None) -
         )
         tags.update(session.tags)
         arn, user_id = session.arn, session.user_id
+        refs += rests_on(session)
     return Identity(
         arn,
         principal.account,
@@ -68,14 +70,31 @@ def identify(view: View, principal: Principal, session: Session | None = None) -
     )
 
 
-def lives(principal: Principal, session: Session, now: float, newest: int) -> bool:
-    """Whether a session is neither over nor revoked; ``newest`` is the number of the newest change.
+def lives(view: View, session: Session, now: float) -> bool:
+    """Whether a session is neither over nor revoked, and nor are those who opened it.
 
-    That it was opened before it was revoked is told by the numbers of changes, which are in the store's own order: by
-    the clock, one that was being opened meanwhile would come after. One with a number that is still to come was opened
-    before the store was set back to a backup: whether it has been revoked in this history cannot be told.
+    All of them are held to the session's own number: each was looked at in the view in which it was opened, so what
+    came before that did not end it. That it was opened before it was revoked is told by the numbers of changes, which
+    are in the store's own order: by the clock, one that was being opened meanwhile would come after. One with a number
+    that is still to come was opened before the store was set back to a backup: whether it has been revoked in this
+    history cannot be told.
     """
-    return principal.enabled and principal.sessions_from <= session.epoch <= newest and now < session.expires
+    if now >= session.expires or session.epoch > view.newest_change():
+        return False
+    for arn in dict.fromkeys((session.principal, *session.openers)):
+        principal = view.principal(arn)
+        if principal is None or not principal.enabled or principal.sessions_from > session.epoch:
+            return False
+    if not session.opened_with:
+        return True
+    access_key = view.access_key(session.opened_with)
+    return access_key is not None and access_key.enabled and access_key.principal == session.openers[0]
+
+
+def rests_on(session: Session) -> tuple[str, ...]:
+    """What may end a session, as the change feed names it."""
+    opened_with = (session.opened_with,) if session.opened_with else ()
+    return (session.principal, *session.openers, *opened_with)
 
 
 def unique_id(principal: Principal) -> str:

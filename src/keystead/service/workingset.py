@@ -31,7 +31,7 @@ from keystead.crypto.publickey import PublicKey
 from keystead.crypto.secret import Secret
 from keystead.service.accounts import open_account
 from keystead.service.caller import Identity
-from keystead.service.identities import identify, lives
+from keystead.service.identities import identify, lives, rests_on
 from keystead.service.subjects import Named, Subjects
 
 CHANGES_AT_ONCE: Final = 10_000  # more than that, and starting afresh is cheaper
@@ -39,6 +39,7 @@ VERSIONS_OF_ONE_KEY: Final = 10_240  # older versions held for one key
 NAMES_OF_ONE_KEY: Final = 10_000  # tags or aliases: more than the quotas let anybody make
 GRANTEES_OF_ONE_KEY: Final = 1_024  # principals whose grants on one key are held
 GRANTS_OF_ONE_GRANTEE: Final = 10_000  # that count, of one principal on one key
+_OF_CREDENTIALS: Final = ("principal", "declaration", "access-key")  # changes that credentials may rest on
 _NEVER: Final = 2**63  # microseconds
 _NONE: Final = Secret(b"")
 
@@ -72,13 +73,13 @@ class Bounded(dict[object, Held]):
 
 
 class Absent(Held):
-    """The knowledge that something does not exist, or counts for nothing because of the principal named."""
+    """The knowledge that something does not exist, or counts for nothing because of what the change feed calls so."""
 
-    __slots__ = ("principal",)
+    __slots__ = ("refs",)
 
-    def __init__(self, principal: str = "") -> None:
+    def __init__(self, *refs: str) -> None:
         super().__init__()
-        self.principal = principal
+        self.refs = refs
 
 
 class Material(Held):
@@ -436,9 +437,7 @@ class WorkingSet:
             self._recent.clear()
             self._recent_from = newest
         else:
-            self._forget_who(
-                {change.ref for change in changes if change.kind in ("principal", "declaration")}
-            )
+            self._forget_who({change.ref for change in changes if change.kind in _OF_CREDENTIALS})
             for change in changes:
                 self._forget(change.kind, change.ref)
                 if len(self._recent) == CHANGES_AT_ONCE:
@@ -514,8 +513,9 @@ class WorkingSet:
     def _load_session(self, view: View, presented: Presented) -> Held:
         session = presented.session
         principal = view.principal(session.principal)
-        if principal is None or not lives(principal, session, session.issued, view.newest_change()):
-            return Absent(session.principal)  # whether it is over is looked at each time that it is used
+        # Whether it is over is looked at each time that it is used.
+        if principal is None or not lives(view, session, session.issued):
+            return Absent(*rests_on(session))
         identity = identify(view, principal, session)
         return HeldCredential(session.access_key, presented.secret, identity, presented.token)
 
@@ -617,4 +617,4 @@ def _rests_on(held: Held) -> tuple[str, ...]:
     """What a credential, or the lack of one, depends on, as the change feed names it."""
     if isinstance(held, HeldCredential):
         return held.identity.refs
-    return (held.principal,) if isinstance(held, Absent) and held.principal else ()
+    return held.refs if isinstance(held, Absent) else ()

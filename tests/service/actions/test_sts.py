@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+import msgspec
 import pytest
 
 from keystead.core.declaration import Declaration, Kind
@@ -22,6 +23,7 @@ from keystead.core.principal import (
     user_arn,
 )
 from keystead.crypto.totp import STEP_SECONDS, password
+from keystead.service.actions.sts import MOST_OPENERS
 from keystead.service.caller import ANONYMOUS, Caller, Identity
 from keystead.service.commands import identity as i
 from keystead.service.commands import kms
@@ -552,10 +554,130 @@ def test_a_session_that_is_being_opened_while_its_role_is_revoked_is_revoked_too
     session = bench.session(answer.outcome())
     with bench.house.store.view() as view:
         role = view.principal(DEPLOY)
-    assert role is not None
-    assert role.enabled
-    assert not lives(role, session, session.issued, session.epoch + 1)
+        assert role is not None
+        assert role.enabled
+        assert not lives(view, session, session.issued)
     assert bench.gate.settle([answer]) == [answer]  # nor does the answer leave
+
+
+# --- by whom they were opened ----------------------------------------------------------------------------
+
+
+def with_key(bench: Bench, name: str = "bob") -> Caller:
+    """A user who asks with a new access key, as a front makes it."""
+    key = bench.do(i.CreateAccessKey(name)).access_key
+    return msgspec.structs.replace(bench.caller(name), access_key=key.id, auth="sigv4")
+
+
+def test_a_session_says_by_whom_it_was_opened(bench: Bench) -> None:
+    """The whole chain with each once, and the access key that began it; also where it is a user's own."""
+    bob = with_key(bench)
+    bench.role("first")
+    bench.role("second", trust(role_arn(ACCOUNT, "first"), role_arn(ACCOUNT, "second")))
+    own = bench.do(c.GetSessionToken(), bob)
+    first = bench.do(c.AssumeRole(role_arn(ACCOUNT, "first"), "x-1"), bench.as_(own))
+    second = bench.do(c.AssumeRole(role_arn(ACCOUNT, "second"), "x-1"), bench.as_(first))
+    again = bench.do(c.AssumeRole(role_arn(ACCOUNT, "second"), "x-1"), bench.as_(second))
+    for _ in range(MOST_OPENERS):  # a chain that goes on with the same roles is never too long
+        again = bench.do(c.AssumeRole(role_arn(ACCOUNT, "second"), "x-1"), bench.as_(again))
+    begun = (BOB, role_arn(ACCOUNT, "first"))
+    for opened, openers in (
+        (bench.do(c.AssumeRole(role_arn(ACCOUNT, "first"), "x-1"), bob), (BOB,)),
+        (own, (BOB,)),
+        (first, (BOB,)),
+        (second, begun),
+        (again, (*begun, role_arn(ACCOUNT, "second"))),
+    ):
+        session = bench.session(opened)
+        assert (session.openers, session.opened_with) == (openers, bob.access_key)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        i.RevokePrincipal("bob"),
+        i.RevokePrincipal("bob", disable=True),
+        i.UpdatePrincipal("bob", enabled=False),
+        i.DeletePrincipal("bob"),
+        i.SetAccessKeyStatus("AKIA", enabled=False),
+        i.DeleteAccessKey("AKIA"),
+        i.RevokePrincipal("deploy", "role"),
+    ],
+    ids=repr,
+)
+def test_whoever_loses_all_loses_the_sessions_of_a_chain(bench: Bench, end: Any) -> None:
+    """Those it opened and those that were opened with these: none is good any more, nor opens another."""
+    bob = with_key(bench)
+    bench.role()
+    second = bench.role("second", trust(DEPLOY, role_arn(ACCOUNT, "second")))
+    first = bench.do(c.AssumeRole(DEPLOY, "x-1"), bob)
+    chained = bench.as_(bench.do(c.AssumeRole(second, "x-1"), bench.as_(first)))
+    bench.do(c.AssumeRole(second, "x-1"), chained)
+    if isinstance(end, i.SetAccessKeyStatus | i.DeleteAccessKey):
+        end = msgspec.structs.replace(end, access_key_id=bob.access_key)
+    bench.do(end)
+    told = "UnknownCredentials: The security token included in the request is invalid."
+    for caller in (bench.as_(first), chained):
+        assert bench.refusal(c.AssumeRole(second, "x-1"), caller) == told
+
+
+def test_a_session_of_ones_own_ends_with_its_access_key_and_no_other(bench: Bench) -> None:
+    """It counts again when that is enabled again, as the access key does."""
+    (first,) = bench.do(i.ListAccessKeys("bob")).access_keys
+    bench.do(i.DeleteAccessKey(first.id))
+    bob, also = with_key(bench), with_key(bench)
+    bench.role()
+    one, two = (bench.as_(bench.do(c.GetSessionToken(), who)) for who in (bob, also))
+    bench.do(i.SetAccessKeyStatus(bob.access_key, enabled=False))
+    told = "UnknownCredentials: The security token included in the request is invalid."
+    assert bench.refusal(c.AssumeRole(DEPLOY, "x-1"), one) == told
+    bench.do(c.AssumeRole(DEPLOY, "x-1"), two)
+    bench.do(i.SetAccessKeyStatus(bob.access_key, enabled=True))
+    bench.do(c.AssumeRole(DEPLOY, "x-1"), one)
+
+
+def test_a_chain_crosses_accounts_with_all_its_openers(bench: Bench) -> None:
+    """A role of another account's ends with the user of this one."""
+    theirs = bench.role("theirs", trust(BOB), account=OTHER)
+    bench.change(BOB, policy=MAY_ASSUME)
+    opened = bench.as_(bench.do(c.AssumeRole(theirs, "x-1"), with_key(bench)))
+    bench.change(theirs, trust=trust(theirs), policy=MAY_ASSUME)
+    bench.do(c.AssumeRole(theirs, "x-1"), opened)
+    bench.do(i.RevokePrincipal("bob"))
+    told = "UnknownCredentials: The security token included in the request is invalid."
+    assert bench.refusal(c.AssumeRole(theirs, "x-1"), opened) == told
+
+
+def test_a_chain_goes_through_eight_users_and_roles(bench: Bench) -> None:
+    """One more is refused, whatever trusts it."""
+    caller = with_key(bench)
+    names = [f"r{number}" for number in range(MOST_OPENERS + 1)]
+    before = BOB
+    for name in names[:-1]:
+        arn = bench.role(name, trust(before))
+        caller = bench.as_(bench.do(c.AssumeRole(arn, "x-1"), caller))
+        before = arn
+    assert caller.identity.session is not None
+    assert len(caller.identity.session.openers) == MOST_OPENERS
+    last = bench.role(names[-1], trust(before))
+    assert bench.refusal(c.AssumeRole(last, "x-1"), caller) == (
+        "InvalidRequest: The chain of sessions would go through more than 8 users and roles: assume the role from a "
+        "session that is nearer to its beginning."
+    )
+
+
+def test_a_session_from_before_sessions_had_openers_lives_and_opens_no_other(bench: Bench) -> None:
+    """Until it is over it may what its role may; renewed, it would never end with the one who opened it."""
+    bench.role(trusts=trust(BOB, DEPLOY), policy=MAY_ASSUME)
+    caller = bench.as_(bench.do(c.AssumeRole(DEPLOY, "x-1"), with_key(bench)))
+    session = caller.identity.session
+    assert session is not None
+    caller.identity.session = replace(session, openers=(), opened_with="")
+    bench.do(c.GetCallerIdentity(), caller)
+    assert bench.refusal(c.AssumeRole(DEPLOY, "x-1"), caller) == (
+        "AccessDenied: This session was opened before sessions said by whom: open it anew with an access key, and "
+        "assume the role from the new one."
+    )
 
 
 # --- one's own sessions ----------------------------------------------------------------------------------
@@ -816,6 +938,19 @@ def test_a_session_by_token_may_be_limited(bench: Bench, federation: Federation)
     assert opened.credentials.expires == bench.house.clock.now() + 900
     assert bench.refusal(kms.CreateKey(), bench.as_(opened)).startswith("AccessDenied")
     assert federation.refusal(seconds=3601).startswith("InvalidRequest: The requested DurationSeconds")
+
+
+def test_a_chain_that_a_provider_began_has_its_roles_as_openers(bench: Bench, federation: Federation) -> None:
+    """There is no user and no access key: it ends with any of the roles."""
+    opened = federation.ask()
+    assert (bench.session(opened).openers, bench.session(opened).opened_with) == ((), "")
+    second = bench.role("second", trust(DEPLOY, role_arn(ACCOUNT, "second")))
+    chained = bench.do(c.AssumeRole(second, "x-1"), bench.as_(opened))
+    assert (bench.session(chained).openers, bench.session(chained).opened_with) == ((DEPLOY,), "")
+    bench.do(c.AssumeRole(second, "x-1"), bench.as_(chained))
+    bench.do(i.RevokePrincipal("deploy", "role"))
+    told = "UnknownCredentials: The security token included in the request is invalid."
+    assert bench.refusal(c.AssumeRole(second, "x-1"), bench.as_(chained)) == told
 
 
 @pytest.mark.parametrize("claims", [{"aud": ["keystead"]}, {"aud": ["x", "other"], "azp": "other"}])

@@ -9,6 +9,9 @@ that is not there, one that is disabled and one that is forbidden look alike to 
 
 Whom an identity provider vouches for has no policies of its own. What asks is the provider, and only a statement that
 names it as ``Federated`` lets it in, on the terms that the statement sets for the token's claims.
+
+A session says by whom it was opened: the user that began, the roles whose sessions came between, and the access key
+that the first was opened with. To take one of these away is to end it, however often it was renewed (`lives`).
 """
 
 import re
@@ -70,6 +73,9 @@ SET_SOURCE: Final = "sts:SetSourceIdentity"
 OWN_SECONDS: Final = 43_200  # of a user's session, unless asked otherwise (AWS STS, "GetSessionToken")
 MOST_POLICIES: Final = 10  # by name (AWS STS, "PolicyArns")
 MOST_TAGS: Final = 50  # AWS STS, "Tags"
+MOST_OPENERS: Final = (
+    8  # users and roles that a chain goes through; each is looked at when a session is checked
+)
 RESERVED: Final = "aws:"
 SOURCE_CLAIM: Final = "https://aws.amazon.com/source_identity"
 MOST_SUBJECT: Final = 255  # characters of a token's subject go into the record
@@ -85,6 +91,10 @@ _NO_DEVICE: Final = (
 _WRONG_CODE: Final = "MultiFactorAuthentication failed with invalid MFA one time pass code. "
 _TOO_MANY: Final = (
     "MultiFactorAuthentication failed, too many invalid one time pass codes. Try again in five minutes."
+)
+_NO_OPENER: Final = (
+    "This session was opened before sessions said by whom: open it anew with an access key, and assume the role from "
+    "the new one."
 )
 
 _trust: Final = lru_cache(1024)(parse_trust_policy)
@@ -188,6 +198,7 @@ def _assume(command: C, desk: Desk, *, mfa: bool) -> NewSession:
     # (1) Who is one that may assume roles, and what its session hands on.
     if _kind(caller) not in (USER, SERVICE_ACCOUNT, ROLE):
         raise AccessDenied("Roles may not be assumed by root accounts.")
+    openers, opened_with = _openers(desk)
     command = _inherited(command, caller.session)
     # (2) Whether the role lets it, with these tags and this source identity.
     role = _role(desk, command.role)
@@ -218,9 +229,28 @@ def _assume(command: C, desk: Desk, *, mfa: bool) -> NewSession:
         tags=_spelled(command.tags, role),
         transitive=_spelled_names(command.transitive, role),
         source_identity=command.source_identity,
+        openers=openers,
+        opened_with=opened_with,
     )
     desk.entry.subject = opened.arn
     return opened
+
+
+def _openers(desk: Desk) -> tuple[tuple[str, ...], str]:
+    """By whom a session is opened that the caller opens now, and with which access key it all began."""
+    caller, session = desk.identity, desk.identity.session
+    if session is None:
+        return (caller.principal,), desk.caller.access_key
+    if not session.openers and not session.provider:  # it is from before sessions said so
+        raise AccessDenied(_NO_OPENER)
+    # A role that assumes itself again and again is there once: no chain is too long only because it goes on.
+    openers = tuple(dict.fromkeys((*session.openers, session.principal)))
+    if len(openers) > MOST_OPENERS:
+        raise InvalidRequest(
+            f"The chain of sessions would go through more than {MOST_OPENERS} users and roles: assume the role from a "
+            "session that is nearer to its beginning."
+        )
+    return openers, session.opened_with
 
 
 def _refused(caller: Identity, action: str, role: str) -> AccessDenied:
@@ -404,6 +434,8 @@ def _own(command: c.GetSessionToken, desk: Desk, *, mfa: float) -> NewSession:
         epoch=desk.entry.epoch,
         expires=_end(desk, OWN_SECONDS if command.seconds is None else command.seconds),
         mfa=mfa,
+        openers=(caller.arn,),
+        opened_with=desk.caller.access_key,
     )
     return NewSession(_credentials(desk, session), arn=session.arn)
 
@@ -446,6 +478,8 @@ def _open(
     transitive: tuple[str, ...] = (),
     source_identity: str = "",
     provider: str = "",
+    openers: tuple[str, ...] = (),
+    opened_with: str = "",
 ) -> NewSession:
     """A new session of a role, with its credentials."""
     session = Session(
@@ -462,6 +496,8 @@ def _open(
         transitive=transitive,
         source_identity=source_identity,
         provider=provider,
+        openers=openers,
+        opened_with=opened_with,
     )
     credentials = _credentials(desk, session)
     carries = bool(tags or limits.policies or limits.attached)
