@@ -504,7 +504,9 @@ class World:
         """What the specification says about all of it: the last action, or the first that is denied."""
         found: tuple[bool, str, list[str]] = False, "", []
         for action, given in asked.actions:
-            of_context = {f"kms:EncryptionContext:{name}": value for name, value in given.items()}
+            constraint = self.grants[asked.retired] if asked.retired else asked.wanted or {}
+            pairs = given or constraint.get("equals") or constraint.get("subset") or {}
+            of_context = {f"kms:EncryptionContext:{name}": value for name, value in pairs.items()}
             question = {
                 **self.question(action, {**values, **of_context}),
                 "given": given,
