@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -174,7 +175,7 @@ def test_pins_that_others_have_changed_meanwhile_stay(installation: Installation
             keep(installation, opened)
             return opened.transact(request)
 
-    installation.pins().keep(Slow())  # type: ignore[arg-type] - as far as it is used
+    installation.pins().keep(cast("Any", Slow()))
     assert pins(opened)["w0"].size == 2
 
 
@@ -193,6 +194,17 @@ def test_the_operator_is_told_once_of_each_loss(installation: Installation, open
     watch.look()
     watch.look()
     assert said.getvalue().count("cannot be pinned") == 1
+
+    # Nor does a directory that cannot be read end anything.
+    audit = installation.config.audit
+    with opened.transact("test") as tx:
+        tx.put_mark(SETTING, "{}")
+    audit.rename(audit.with_name("away"))
+    audit.symlink_to(audit)
+    Watch(installation.pins(), opened, Log(said, "text", lambda: 0.0)).look()
+    assert "Too many levels of symbolic links" in said.getvalue()
+    audit.unlink()
+    audit.with_name("away").rename(audit)
     with opened.transact("test") as tx:
         tx.put_mark(SETTING, "{}")
     watch.look()

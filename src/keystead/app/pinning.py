@@ -68,10 +68,11 @@ class Watch:
         """Pin what is new."""
         try:
             losses = self._pins.keep(self._store)
-        except KeysteadError as error:
+        except (KeysteadError, OSError) as error:
             if not self._failed:
+                code = error.code if isinstance(error, KeysteadError) else type(error).__name__
                 self._log.warning(
-                    "the audit logs' newest checkpoints cannot be pinned", code=error.code, reason=str(error)
+                    "the audit logs' newest checkpoints cannot be pinned", code=code, reason=str(error)
                 )
             self._failed = True
             return
