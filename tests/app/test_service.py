@@ -3,6 +3,7 @@
 import io
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from keystead.app import service
 from keystead.app.installation import Installation, SystemClock, found, local_secrets, system_random
-from keystead.config import Address, Config
+from keystead.config import DATABASE, Address, Config
 from keystead.core.errors import AuditUnavailable, ConfigError, DataDamaged, SealError
 from keystead.observe.log import Log
 from keystead.observe.metrics import Cell, Reason, Slots, State
@@ -80,6 +81,36 @@ def test_the_operator_is_warned_at_every_start(installation: Installation, said:
     with pytest.raises(Stopped):
         begin(installation, said)
     assert "plain HTTP" in said.getvalue()
+
+
+def test_a_start_on_audit_logs_that_are_gone_is_refused(
+    installation: Installation, said: io.StringIO
+) -> None:
+    """Before anything is opened; where it is accepted, the operator is warned of what it was."""
+    shutil.rmtree(installation.config.audit)
+    with pytest.raises(
+        DataDamaged, match="log control: it has no checkpoint, or is not there; it had 1 records"
+    ):
+        begin(installation, said)
+    assert not installation.config.audit.exists()
+
+    def stop(_data: int, _control: int) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        service.run(installation, Log(said, "text", lambda: 0.0), stop, accept_audit_loss=True)
+    assert "the loss of an audit log was accepted" in said.getvalue()
+    with pytest.raises(Stopped):
+        begin(installation, said)
+
+
+def test_a_store_that_pins_cannot_be_written_to_is_a_warning(
+    installation: Installation, said: io.StringIO
+) -> None:
+    """What is pinned is older then, and as good."""
+    (installation.config.data / DATABASE).rename(installation.config.data / "away")
+    service._pin(installation, Log(said, "text", lambda: 0.0))
+    assert "the audit logs cannot be pinned" in said.getvalue()
 
 
 def test_keys_are_not_dumped(installation: Installation, said: io.StringIO) -> None:

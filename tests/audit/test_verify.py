@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from accountlogs import A, B, Bench, seen
 from keystead.audit.checkpoint import Checkpoint
 from keystead.audit.segment import HEADER_BYTES, Segment, encode, frames_of
 from keystead.audit.verify import verify
@@ -256,6 +257,70 @@ def test_every_log_in_a_directory_is_checked(bench: AuditBench) -> None:
     ]
     with pytest.raises(AuditDamaged, match="it is missing"):
         verify(bench.directory, bench.signer.vkey, disk=bench.disk)
+
+
+def two_logs() -> Bench:
+    """Two logs, of which the heads beside each say that there are both."""
+    bench = Bench()
+    other = bench.open("w1")
+    bench.write(f"{A} one", f"{B} two")
+    other.append(f"{A} three".encode())
+    other.commit()
+    bench.sign(other)
+    bench.trees.update()
+    return bench
+
+
+def remove_log(bench: AuditBench, slot: str) -> None:
+    """Remove all files and folders of a log."""
+    gone = [path for path in bench.disk.files() if bench.root / slot in path.parents]
+    folders = {folder for path in gone for folder in path.parents if bench.root in folder.parents}
+    for path in gone:
+        bench.disk.remove(path)
+    empty = [bench.root / slot / "wal", *folders, bench.root / slot]
+    for folder in sorted(set(empty), reverse=True):
+        bench.disk.remove(folder)
+
+
+def test_a_log_that_the_heads_of_others_name_is_missed() -> None:
+    """A log that was removed as a whole is named before anything else that is wrong, without any kept head."""
+    bench = two_logs()
+    assert bench.verify().records == 3
+    remove_log(bench, "w1")
+    with pytest.raises(AuditDamaged, match="log keystead-test/w1, record 0: : the signed account") as caught:
+        bench.verify()
+    problem = "the signed account heads beside the log w0 name it, but the log is not here"
+    assert caught.value.damage == (("keystead-test/w1", 0, "", problem),)
+
+    bench.disk.remove(bench.directory / "checkpoint")
+    with pytest.raises(AuditDamaged) as caught:
+        bench.verify()
+    assert [log for log, _, _, _ in caught.value.damage] == ["keystead-test/w1", "keystead-test/w0"]
+
+
+def test_a_single_log_is_checked_without_the_others() -> None:
+    """Who has a copy of one log only does not miss the others."""
+    bench = two_logs()
+    remove_log(bench, "w1")
+    assert verify(bench.directory, bench.signer.vkey, disk=bench.disk).records == 2
+
+
+@pytest.mark.parametrize("spoilt", ["signed by another", "removed"])
+def test_a_head_that_is_not_signed_names_no_log(spoilt: str) -> None:
+    """Nobody makes a log missing by writing its name down; what is wrong with the head itself is told."""
+    bench = two_logs()
+    remove_log(bench, "w1")
+    for account in (A, B):
+        path = bench.directory / "account" / account / "checkpoint"
+        note = bench.disk.read(path)
+        bench.disk.remove(path)
+        if spoilt == "signed by another":
+            bench.disk.create(path)
+            bench.disk.damage(path, note[:-20] + b"A" * 18 + note[-2:])
+    assert bench.verify().records == 2
+    if spoilt == "signed by another":
+        with pytest.raises(AuditDamaged, match=f"account/{A}/checkpoint: the"):
+            verify(bench.root, bench.signer.vkey, disk=bench.disk, seen_by=seen)
 
 
 def test_one_log_cannot_be_shown_as_another(bench: AuditBench, sound: dict[Path, bytes]) -> None:

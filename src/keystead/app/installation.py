@@ -12,6 +12,7 @@ under the root; and, wrapped under the service's own account, the key that signs
 key that makes pagination markers. All of it is stored in one transaction, or none.
 """
 
+import os
 import ssl
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -28,8 +29,10 @@ from keystead.app import auditkeys
 from keystead.app.auditkeys import SERVICE_ACCOUNT, VKEY_FILE, LogKeys
 from keystead.app.forgetting import secret_variables
 from keystead.app.ledger import Ledger, ledger
+from keystead.app.pinning import FLAG, Pins, refusal, told
 from keystead.audit.disk import LocalDisk
 from keystead.audit.log import Event, Log, Notice
+from keystead.audit.pins import Loss
 from keystead.audit.search import Search
 from keystead.audit.usage import Index, Usages
 from keystead.audit.usagebook import SqliteBooks
@@ -84,6 +87,7 @@ ADMIN: Final = "admin"
 FIRST: Final = "main"  # the name of the first account
 LINK: Final = "link-"  # and the name of the link: whom a linked server is here
 CONTROL: Final = "control"
+ACCEPT_LOSS: Final = "keystead:AcceptAuditLoss"
 ARCHIVE: Final = "archive"  # the directory of what the reader derives from the audit
 
 _ADMIN_POLICY: Final = (
@@ -215,6 +219,8 @@ def found(
         )
     )
     log.close()
+    with closing(store.connect(config.store, now=clock.now)) as opened:
+        installation.pins().keep(opened)
     return Founded(instance, account, vkey, access_key.id, secret, slot)
 
 
@@ -320,6 +326,44 @@ class Installation:
     def log_keys(self) -> LogKeys:
         """What tells, now and later, which keys sign the checkpoints; for one thread."""
         return LogKeys(self.config, self.instance, self.custodian, self.clock, self._log_keys)
+
+    def pins(self) -> Pins:
+        """What the logs are held against; for one thread."""
+        return Pins(self.config, self.origin, self.log_keys())
+
+    def settle_audit(self, *, accept_loss: bool) -> list[Loss]:
+        """Hold the logs against their pins before any is opened; returns what was lost and is accepted, on record.
+
+        Raises `DataDamaged` for a loss that is not accepted, and `ConfigError` where there is none to accept: what
+        stands in a unit file for good would accept the next one too.
+        """
+        pins = self.pins()
+        with closing(store.connect(self.config.store, now=self.clock.now)) as opened:
+            losses = pins.losses(opened)
+            if losses and not accept_loss:
+                raise refusal(losses)
+            if accept_loss and not losses:
+                raise ConfigError(f"nothing of the audit is missing: start without {FLAG}")
+            if losses:
+                # The record first: a crash in between leaves a start that is refused again.
+                with closing(self.log(CONTROL)) as log:
+                    log.append(
+                        encode(
+                            Entry(
+                                account=self.account,
+                                action=ACCEPT_LOSS,
+                                auth="local",
+                                detail=told(losses),
+                                outcome=OK,
+                                principal=f"local:uid={os.getuid()}",
+                                subject=" ".join(loss.log for loss in losses),
+                                time=int(self.clock.now() * 1e6),
+                                v=1,
+                            )
+                        )
+                    )
+                pins.forget(opened, losses)
+        return losses
 
     def settle_links(self) -> None:
         """Make the principals of linked servers those of the configuration.
@@ -455,6 +499,11 @@ class Installation:
         ``warn`` hears, on any thread too, of an index of the audit that cannot be kept.
         """
         opened = store.connect(self.config.store, now=self.clock.now)
+        if losses := self.pins().losses(
+            opened, [slot]
+        ):  # something was done to it since the service was started
+            opened.close()
+            raise refusal(losses)
         log = self.log(slot, ThreadPoolExecutor(2, thread_name_prefix="audit"))
         self.finish(log, opened)
         limits = self.config.limits

@@ -14,15 +14,16 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
 
-from keystead import __version__
+from keystead import __version__, store
 from keystead.app import witnessing
 from keystead.app.forgetting import forget
 from keystead.app.installation import CONTROL, Installation, Post
+from keystead.app.pinning import Watch
 from keystead.config import AUDIT, Address
 from keystead.core.address import is_loopback
 from keystead.core.errors import ConfigError, DataDamaged, KeysteadError, SealError
@@ -61,11 +62,18 @@ POOL_THREADS = 4  # of one worker, for what asks the store
 SLOW_THREADS = 8  # of one worker, for slow cryptography and for keys behind a network
 
 
-def run(installation: Installation, log: Log, ready: Callable[[int, int], None]) -> int:
+def run(
+    installation: Installation,
+    log: Log,
+    ready: Callable[[int, int], None],
+    *,
+    accept_audit_loss: bool = False,
+) -> int:
     """Serve until a signal says stop; returns the exit code.
 
     ``ready`` is called with the data plane's and the control plane's ports once they are bound: connections
-    made from then on are answered.
+    made from then on are answered. With ``accept_audit_loss``, logs that do not have what they had are put on record
+    instead of refused.
     """
     config = installation.config
     certificates = None
@@ -91,11 +99,25 @@ def run(installation: Installation, log: Log, ready: Callable[[int, int], None])
         (control_socket,) = [held.enter_context(sock) for sock in _bind(config.control, 1)]
         children = _children(installation, sockets, control_socket, certificates, log)
         witnessing.check(installation)
+        for loss in installation.settle_audit(accept_loss=accept_audit_loss):
+            log.warning("the loss of an audit log was accepted", log=loss.log, reason=loss.why)
+        _pin(installation, log)
         installation.settle_links()
         installation.finish_others([child.name for child in children])
         ready(sockets[0].getsockname()[1], control_socket.getsockname()[1])
         timing = Timing(drain_seconds=config.limits.drain_seconds + 2.0)
-        return Supervisor(children, log, timing).run()
+        code = Supervisor(children, log, timing).run()
+        _pin(installation, log)
+        return code
+
+
+def _pin(installation: Installation, log: Log) -> None:
+    """Pin what the audit logs have, before the processes begin and after they have ended."""
+    try:
+        with closing(store.connect(installation.config.store, now=installation.clock.now)) as opened:
+            Watch(installation.pins(), opened, log).look()
+    except KeysteadError as error:  # there is no store to write to: what the pins say is older, and as good
+        log.warning("the audit logs cannot be pinned", code=error.code, reason=str(error))
 
 
 def _children(
@@ -329,6 +351,7 @@ def _control(installation: Installation, sock: socket.socket, slots: Slots, slot
             links=links if config.links else None,
             issuers=issuers,
             bookkeeper=bookkeeper,
+            pin=Watch(installation.pins(), post.store, log).look,
             witness=None if book is None else WitnessFront(book, log),
             witnesses=Witnesses(watchers, installation.clock, log) if watchers else None,
             on_health=partial(_tell_of_health, log, CONTROL),

@@ -415,6 +415,20 @@ def entries(
                 yield index, frame[2:]
 
 
+def named(disk: Disk, directory: Path, verifier: Verifier) -> set[str]:
+    """The logs that the account heads beside a log say there are; ``verifier`` goes by the log's origin.
+
+    A head that cannot be read, or is not signed, says nothing here: `check` tells what is wrong with it.
+    """
+    logs: set[str] = set()
+    with suppress(OSError):
+        for account in disk.names(directory / FOLDER):
+            with suppress(FileNotFoundError, NotADirectoryError, InvalidNote):
+                note = disk.read(directory / FOLDER / account / checkpoint.FILE)
+                logs.update(read_head(note, verifier.named(name(verifier.name, account))).logs)
+    return logs
+
+
 def check(disk: Disk, directory: Path, verifier: Verifier, seen: Seen, kept: Iterable[bytes] = ()) -> int:
     """Make every account's tree of a log anew and compare; returns how many heads were checked.
 

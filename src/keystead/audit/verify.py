@@ -5,6 +5,9 @@
 What it proves: the records under each checkpoint are, one by one and in order, those that the key signed, or
 a key that followed it (`keystead.audit.logkeys`).
 
+That a log is missing it knows from the account heads beside the others, each of which says which logs there are
+(`keystead.audit.accounts`), and from the heads and checkpoints that are handed to it.
+
 What it cannot see alone: that a whole log was replaced by an older copy of itself, perhaps with other records
 after it, or that records of the last second, which no checkpoint covers yet, were cut off together with the tiles
 beyond. For that it needs checkpoints that were kept elsewhere (``since``), or a witness's key (``witnesses``):
@@ -108,10 +111,17 @@ def verify(
     ring = logkeys.follow(verifier, statements)
     whole = logkeys.around(verifier, statements)
     kept = [_kept(note, whole) for note in since]
+    said: dict[str, str] = {}  # of which logs something signed says that they are, and what
     if any(mark in disk.names(directory) for mark in _MARKS):
         logs = [(directory, _own_name(disk, directory, verifier))]
     else:
-        # Everything in the parent counts as a log: one that lost its checkpoint must not go unseen.
+        # Everything in the parent counts as a log: one that lost its checkpoint must not go unseen. The heads are read
+        # first, and by the logs that are there then: a log that is begun meanwhile may be named by no older look.
+        said = {
+            f"{verifier.name}/{log}": f"the signed account heads beside the log {name} name it"
+            for name in disk.names(directory)
+            for log in accounts.named(disk, directory / name, whole.named(f"{verifier.name}/{name}"))
+        }
         logs = [
             (directory / name, f"{verifier.name}/{name}")
             for name in disk.names(directory)
@@ -121,13 +131,12 @@ def verify(
         problem = "there is no log here"
         raise AuditDamaged(f"{directory}: {problem}", (Damage(str(directory), 0, "", problem),))
 
-    reports, damage = [], []
-    for missing in sorted({each.signed.origin for each in kept} - {origin for _, origin in logs}):
-        problem = "a checkpoint of it was kept, but the log is not here"
-        damage.append(Damage(missing, 0, "", problem))
-    damage += [
-        Damage(origin, 0, "", "an account has a head of it, but the log is not here")
-        for origin in sorted({_log_of(head) for head in heads} - {origin for _, origin in logs})
+    said |= {_log_of(head): "an account has a head of it" for head in heads}
+    said |= {each.signed.origin: "a checkpoint of it was kept" for each in kept}
+    reports = []
+    damage = [
+        Damage(missing, 0, "", f"{said[missing]}, but the log is not here")
+        for missing in sorted(said.keys() - {origin for _, origin in logs})
     ]
     for folder, origin in logs:
         try:

@@ -49,7 +49,19 @@ Examples:
 )
 @click.option("--env-file", type=click.Path(path_type=Path), help="Also write the settings there.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes. [default: one for each core]")
-def dev(port: int, control_port: int, data: Path | None, env_file: Path | None, workers: int | None) -> int:
+@click.option(
+    "--accept-audit-loss",
+    is_flag=True,
+    help="Start although audit logs were removed or set back, and put that on record.",
+)
+def dev(
+    port: int,
+    control_port: int,
+    data: Path | None,
+    env_file: Path | None,
+    workers: int | None,
+    accept_audit_loss: bool,  # noqa: FBT001 - click hands options over by name
+) -> int:
     """Serve for development, on this machine only.
 
     Makes an installation if there is none, with one account and one admin, and a key file beside the data. Any
@@ -85,7 +97,7 @@ def dev(port: int, control_port: int, data: Path | None, env_file: Path | None, 
         }
         _announce(settings, env_file)
 
-    return _serve(installation, ready)
+    return _serve(installation, ready, accept_audit_loss=accept_audit_loss)
 
 
 @click.command(
@@ -208,15 +220,28 @@ Example:
 @click.option(
     "--config", "path", required=True, type=click.Path(path_type=Path), help="The configuration file."
 )
-def serve(path: Path) -> int:
+@click.option(
+    "--accept-audit-loss",
+    is_flag=True,
+    help="Start although audit logs were removed or set back, and put that on record.",
+)
+def serve(
+    path: Path,
+    accept_audit_loss: bool,  # noqa: FBT001 - click hands options over by name
+) -> int:
     """Serve an installation until SIGTERM; SIGHUP reads the certificate again.
 
-    Exits with 78, and says what to do, when a setting, the seal or the data is not in order.
+    Exits with 78, and says what to do, when a setting, the seal or the data is not in order. An audit log that is
+    gone, or is an older copy of itself, is not: restore it, or say once that it is meant with --accept-audit-loss.
     """
     os.umask(0o077)
     config = configs.load(path)
-    warning = "" if config.regions else _ANY_REGION
-    return _serve(open_installation(config), lambda _data_port, _control_port: None, warning=warning)
+    return _serve(
+        open_installation(config),
+        lambda _data_port, _control_port: None,
+        warning="" if config.regions else _ANY_REGION,
+        accept_audit_loss=accept_audit_loss,
+    )
 
 
 @click.command(epilog="\b\nExample:\n  keystead migrate --config /var/lib/keystead/keystead.toml")
@@ -297,14 +322,16 @@ def open_installation(config: Config) -> "Installation":
     return Installation.open(config, _secrets(), SystemClock(), system_random)
 
 
-def _serve(installation: "Installation", ready: "Ready", *, warning: str = "") -> int:
+def _serve(
+    installation: "Installation", ready: "Ready", *, accept_audit_loss: bool, warning: str = ""
+) -> int:
     from keystead.app.service import run  # noqa: PLC0415 - as above
     from keystead.observe.log import Log  # noqa: PLC0415 - as above
 
     log = Log(sys.stderr, installation.config.log, time.time)
     if warning:
         log.warning(warning)
-    return run(installation, log, ready)
+    return run(installation, log, ready, accept_audit_loss=accept_audit_loss)
 
 
 if TYPE_CHECKING:

@@ -718,6 +718,10 @@ class Transaction(View, Protocol):
         """Store a setting of the installation."""
         ...
 
+    def put_mark(self, name: str, value: str) -> None:
+        """Store a setting that is only read at a start: the change feed does not tell of it, so no epoch passes."""
+        ...
+
     def add_subject(self, subject: Subject) -> None:
         """Store a new subject; one with that commitment or lookup that is there already raises `AlreadyExists`."""
         ...

@@ -70,6 +70,9 @@ SPACE_SECONDS: Final = 2.0  # between two looks at the disks
 STALLED_SECONDS: Final = 10.0  # without housekeeping, until the office is said to be held up
 MOST_TRIES: Final = 8
 SLOW_THREADS: Final = 2  # for requests that wait for somebody else
+PIN_SECONDS: Final = (
+    10.0  # between two looks what the audit logs have: a start misses what is older than that
+)
 WITNESS_SECONDS: Final = 1.0  # between two looks whether a witness is to be asked
 BUSY_SECONDS: Final = 30.0  # how long a request may wait for the office
 
@@ -119,6 +122,7 @@ class Office:
         links: Links | None = None,
         issuers: Issuers | None = None,
         bookkeeper: Bookkeeper | None = None,
+        pin: Callable[[], None] | None = None,
         reader: Callable[[], ReaderStatus] | None = None,
         witness: WitnessFront | None = None,
         witnesses: Witnesses | None = None,
@@ -131,6 +135,7 @@ class Office:
         self.links = links  # runs on a thread of its own, as
         self.issuers = issuers
         self.bookkeeper = bookkeeper
+        self.pin = pin  # notes what the audit logs have, for the next start; on a thread of its own as well
         self._gate = gate
         self._front = front
         self._runner = runner
@@ -348,6 +353,9 @@ async def _run(
         if job is not None:
             own = ThreadPoolExecutor(1, thread_name_prefix=name)
             tasks.append(asyncio.create_task(every(jobs_seconds, partial(job.run_once, at), own)))
+    if office.pin is not None:
+        own = ThreadPoolExecutor(1, thread_name_prefix="pins")
+        tasks.append(asyncio.create_task(every(PIN_SECONDS, office.pin, own)))
     if office.witnesses is not None:
         own = ThreadPoolExecutor(1, thread_name_prefix="witnesses")
         tasks.append(asyncio.create_task(every(WITNESS_SECONDS, office.witnesses.run_once, own)))

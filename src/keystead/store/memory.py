@@ -567,6 +567,11 @@ class _Transaction(_View, Transaction):
         self._wrote("setting", name)
 
     @override
+    def put_mark(self, name: str, value: str) -> None:
+        _storable((name, value))
+        self._tables.settings[name] = value
+
+    @override
     def add_subject(self, subject: Subject) -> None:
         _storable(astuple(subject))
         if self.subject_of(subject.commitment) or self.subject(subject.lookup):

@@ -757,6 +757,10 @@ class _Transaction(_View, Transaction):
         self._write("setting", name, PUT_SETTING, {"name": name, "value": value})
 
     @override
+    def put_mark(self, name: str, value: str) -> None:
+        self._session.write(PUT_SETTING, {"name": name, "value": value})
+
+    @override
     def add_subject(self, subject: Subject) -> None:
         if not self._write("new-subject", subject.commitment, ADD_SUBJECT, rows.row(subject)):
             raise AlreadyExists("there is such a subject already")

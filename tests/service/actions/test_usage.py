@@ -127,6 +127,7 @@ def test_a_use_is_told_by_its_own_record(bench: ServiceBench, action: str) -> No
     """The operation, the time and the request are those of the entry in the log, which its event names."""
     key, command = USES[action](bench)
     bench.house.clock.time += 100
+    bench.house.logs["w0"].tend()
     answer = bench.answer(command)
     answer.outcome()
     number = len(bench.records) - 1
@@ -225,6 +226,22 @@ def test_a_log_that_began_after_the_key_says_so(bench: ServiceBench) -> None:
     bench.house.logs["w0"].tend()
     answer: LastUsage = bench.do(c.GetKeyLastUsage(key))
     assert (answer.tracked_since, answer.key.created) == (began, began - 50)
+
+
+def test_without_any_log_nothing_was_tracked_before_now(bench: ServiceBench) -> None:
+    """After the logs were lost it is not said of a key that it was tracked since its creation and never used."""
+    key = bench.key()
+    bench.house.clock.time += 50
+    used = bench.house.clock.now()
+    answer: LastUsage = bench.do(c.GetKeyLastUsage(key))  # no checkpoint covers anything yet
+    assert answer.last is None
+    assert answer.tracked_since == used > answer.key.created
+
+    bench.do(c.Encrypt(key, b"x"))
+    bench.house.clock.time += 50
+    answer = bench.do(c.GetKeyLastUsage(key))
+    assert answer.last is not None
+    assert answer.tracked_since == answer.last.time == used
 
 
 def test_a_question_that_cannot_be_answered_is_refused(bench: ServiceBench) -> None:

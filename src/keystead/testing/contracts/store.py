@@ -239,6 +239,7 @@ WRITES: dict[str, tuple[Callable[[Transaction], object], list[tuple[str, str]]]]
     "put_seal_slot": (lambda t: t.put_seal_slot(a_slot("s3")), [("seal-slot", "s3")]),
     "delete_seal_slot": (lambda t: t.delete_seal_slot("s1"), [("seal-slot", "s1")]),
     "put_setting": (lambda t: t.put_setting("colour", "blue"), [("setting", "colour")]),
+    "put_mark": (lambda t: t.put_mark("tide", "high"), []),
     "add_subject": (lambda t: t.add_subject(a_subject("3")), [("new-subject", "sha256:3")]),
     "erase_subject": (lambda t: t.erase_subject("sha256:1"), [("subject", "sha256:1")]),
     "delete_principal": (
@@ -1227,7 +1228,21 @@ class StoreContract:
                 for number, (kind, ref) in enumerate(expected, start=1)
             ]
             assert view.newest_change() == epoch + len(expected)
-            assert view.changed_by("the-request")
+            assert view.changed_by("the-request") is bool(expected)
+
+    def test_a_mark_is_stored_and_not_told_of(self, furnished: Store) -> None:
+        """It is read as a setting, the newest one counts, and nobody's epoch passes for it."""
+        with furnished.view() as view:
+            epoch = view.newest_change()
+        for value in ("high", "low"):
+            with furnished.transact("marking") as t:
+                t.put_mark("tide", value)
+                assert t.setting("tide") == value
+
+        with furnished.view() as view:
+            assert view.setting("tide") == "low"
+            assert view.newest_change() == epoch
+            assert not view.changed_by("marking")
 
     @pytest.mark.parametrize("write", IDLE.values(), ids=IDLE.keys())
     def test_what_changes_nothing_appends_nothing(
