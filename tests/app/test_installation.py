@@ -35,6 +35,7 @@ from keystead.service.entry import Entry, decode, encode
 from keystead.service.linking import Peer
 from keystead.service.results.identity import NewAccount
 from keystead.service.results.kms import KeyDescription
+from keystead.testing.contracts.store import a_grant, a_key
 
 PASSPHRASE = "correct horse battery staple"
 SECRETS = local_secrets({"KEYSTEAD_PASSPHRASE": PASSPHRASE})
@@ -324,7 +325,13 @@ def test_a_linked_server_is_a_principal_while_it_is_linked(config: Config, found
     assert peer == Peer("other", arn, ("us-east-1",), identity)
     (neighbour,) = opened.correspondents()
     assert (neighbour.name, neighbour.regions) == ("other", ("us-east-1",))
-    Installation.open(config, SECRETS, CLOCK, system_random).settle_links()
+    with closing(store.connect(config.store)) as connected:
+        with connected.transact("grant") as tx:
+            tx.put_key(a_key())
+            tx.put_grant(a_grant(grantee=arn))
+        Installation.open(config, SECRETS, CLOCK, system_random).settle_links()
+        with connected.view() as view:
+            assert view.grants_to(arn, 1) == []
     assert people(config, founded.account) == {"admin", "jobs"}
     made, unmade = (entry for entry in entries(config, "control") if entry.action == "keystead:Link")
     assert made.subject == unmade.subject == arn

@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.core.grant import CONTEXTUAL, Grant, including, operations_of, permitting
-from keystead.core.principal import root_arn, user_arn
+from keystead.core.grant import (
+    CONTEXTUAL,
+    Grant,
+    holder_of,
+    including,
+    operations_of,
+    permitting,
+    sessions_of,
+)
+from keystead.core.principal import principal_arn, role_arn, root_arn, session_arn, user_arn
 from keystead.core.spec import SPECS
 
 ALICE = user_arn("111122223333", "alice")
@@ -182,3 +190,40 @@ def test_every_key_has_operations_to_grant() -> None:
     for spec, row in SPECS.items():
         for usage in row.usages:
             assert len(operations_of(spec, usage)) > 4
+
+
+@pytest.mark.parametrize(
+    ("arn", "holder"),
+    [
+        (ALICE, ALICE),
+        (role_arn("111122223333", "deploy"), role_arn("111122223333", "deploy")),
+        (
+            principal_arn("111122223333", "service-account", "ci"),
+            "arn:aws:iam::111122223333:service-account/ci",
+        ),
+        (session_arn("111122223333", "deploy", "ci-7"), role_arn("111122223333", "deploy")),
+        ("arn:aws:sts::111122223333:assumed-role/deploy", role_arn("111122223333", "deploy")),
+        (root_arn("111122223333"), ""),
+        ("arn:aws:sts::111122223333:federated-user/alice", ""),
+    ],
+)
+def test_whose_existence_an_arn_depends_on(arn: str, holder: str) -> None:
+    """A session is nobody without its role; an account's root is the account, and there are no federated users."""
+    assert holder_of(arn) == holder
+
+
+def test_only_a_role_has_sessions_of_its_own() -> None:
+    """What they begin with ends where the role's name does, so that it is not that of another role."""
+    account = "111122223333"
+    sessions = sessions_of(role_arn(account, "a"))
+    assert session_arn(account, "a", "ci-7").startswith(sessions)
+    assert not session_arn(account, "ab", "ci-7").startswith(sessions)
+    for other in (
+        ALICE,
+        root_arn(account),
+        user_arn(account, "x:role/a"),
+        session_arn(account, "a", "b"),
+        "a",
+        "",
+    ):
+        assert sessions_of(other) == ""

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -235,6 +236,52 @@ def test_a_user_of_the_same_name_inherits_nothing(service: Any, kms: Any, accoun
     sign = service.signer(access_key=made["access_key_id"], secret=made["secret_access_key"])
     with service.wire() as wire:
         assert wire.ask(sign("Encrypt", {"KeyId": key, "Plaintext": "eA=="})).error == "AccessDeniedException"
+
+
+def test_a_session_of_a_role_of_the_same_name_inherits_nothing(
+    service: Any, kms: Any, wires: list[Any], account: str, key: str
+) -> None:
+    """Deleting or revoking a role ends what its sessions were granted by their own ARNs, on every worker."""
+    blob = service.call("Encrypt", {"KeyId": key, "Plaintext": "eA=="})["CiphertextBlob"]
+    names = ("ci", "ci2")
+    trust = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": "sts:AssumeRole"}
+    settings = service.settings
+    sts = boto3.client(
+        "sts",
+        endpoint_url=settings["AWS_ENDPOINT_URL_KMS"],
+        region_name=settings["AWS_REGION"],
+        aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
+    )
+
+    def make(name: str) -> None:
+        policy = json.dumps({"Statement": trust})
+        service.administer("CreatePrincipal", name=name, kind="role", trust=policy)
+
+    def everywhere(name: str) -> set[str]:
+        """How decrypting ends in a new session of that role."""
+        role = f"arn:aws:iam::{account}:role/{name}"
+        given = sts.assume_role(RoleArn=role, RoleSessionName="job-7")["Credentials"]
+        sign = service.signer(access_key=given["AccessKeyId"], secret=given["SecretAccessKey"])
+        token = {"x-amz-security-token": given["SessionToken"]}
+        request = sign("Decrypt", {"CiphertextBlob": blob}, extra=token)
+        for wire in wires:
+            wire.send(request)
+        return {wire.reply().error for wire in wires}
+
+    for name in names:
+        session = f"arn:aws:sts::{account}:assumed-role/{name}/job-7"
+        asked: dict[str, Any] = {"KeyId": key, "GranteePrincipal": session, "Operations": ["Decrypt"]}
+        assert refusal(kms.create_grant, **asked) == "InvalidArnException"
+        make(name)
+        kms.create_grant(**asked)
+        assert everywhere(name) == {""}
+    service.administer("DeletePrincipal", name="ci", kind="role")
+    make("ci")
+    assert [everywhere(name) for name in names] == [{"AccessDeniedException"}, {""}]
+    assert service.administer("RevokePrincipal", name="ci2", kind="role")["grants"] == 1
+    assert everywhere("ci2") == {"AccessDeniedException"}
+    assert kms.list_grants(KeyId=key)["Grants"] == []
 
 
 def test_a_first_request_that_needs_everything_is_answered(service: Any, kms: Any, account: str) -> None:

@@ -1039,6 +1039,9 @@ def test_changes_carry_their_time(path: Path, store: Store) -> None:
         (sqlite.GRANTS, "sqlite_autoindex_grants_1"),
         (sqlite.COUNT_GRANTS, "sqlite_autoindex_grants_1"),
         (sqlite.GRANTS_TO, "grants_of_principal"),
+        (sqlite.GRANTS_TO_SESSIONS, "grants_of_principal"),
+        (sqlite.GRANTS_RETIRED_BY, "grants_retired_by_principal"),
+        (sqlite.GRANTS_RETIRED_BY_SESSIONS, "grants_retired_by_principal"),
         (sqlite.GRANTS_OF_PRINCIPAL, "grants_of_principal"),
         (sqlite.GRANTS_OF_SERVICE, "grants_of_service"),
         (sqlite.RETIRED_BY_PRINCIPAL, "grants_retired_by_principal"),
@@ -1245,6 +1248,8 @@ def answers(view: View) -> dict[str, object]:
         more = [view.retirable_grants(named, REGION, grant.id, 2) for grant in first]
         found[f"retired by {named}"] = (first, more)
         found[f"granted to {named}"] = view.grants_to(named or "nobody", 3)
+        anywhere = view.grants_retired_by(named or "nobody", 999)
+        found[f"retired anywhere by {named}"] = sorted(grant.id for grant in anywhere)
     for name in ("alice", "bob"):
         arn = a_principal(name).arn
         found[name] = (view.principal(arn), view.access_keys(arn))

@@ -59,7 +59,7 @@ from keystead.federation.issuers import Issuers
 from keystead.fronts.links import POLICY as LINK_POLICY
 from keystead.jobs.links import Correspondent, Neighbour
 from keystead.jobs.links import Post as LinkPost
-from keystead.service.actions.principals import new_credentials
+from keystead.service.actions.principals import forget_grants, new_credentials
 from keystead.service.caller import Caller, identity_of
 from keystead.service.due import Due, due, stale
 from keystead.service.entry import OK, Entry, begins, encode, moment, of_request, uses
@@ -382,6 +382,7 @@ class Installation:
                 return
             with opened.transact("links") as tx:
                 for arn in links - wanted.keys():
+                    forget_grants(tx, arn)
                     tx.delete_principal(arn)
                 for arn in wanted.keys() - links:
                     name = wanted[arn]

@@ -8,10 +8,12 @@ AWS KMS developer guide, "Grants in AWS KMS".
     True
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from keystead.core.principal import role_arn, session_arn
 from keystead.core.spec import (
     ENCAPSULATE_DECAPSULATE,
     ENCRYPT_DECRYPT,
@@ -36,6 +38,7 @@ CONTEXTUAL: Final = frozenset(
 )
 """The operations that have an encryption context, which a constraint can speak of."""
 
+_ROLE: Final = re.compile(r"arn:aws:iam::(?P<account>[^:]*):role/(?P<name>.+)", re.DOTALL)
 _OF_ALL: Final = frozenset({"CreateGrant", "RetireGrant", "DescribeKey"})
 _OF_USAGE: Final[Mapping[str, frozenset[str]]] = {
     SIGN_VERIFY: frozenset({"Sign", "Verify"}),
@@ -118,6 +121,24 @@ class Grant:
             dict(self.context_subset),
             self.source_arn,
         )
+
+
+def holder_of(arn: str) -> str:
+    """The principal that an ARN in a grant stands and falls with: of a session its role.
+
+    Empty for an account's root, and for a federated user, whom nobody here ever becomes.
+    """
+    account, resource = arn.split(":", 5)[4:]
+    kind, _, name = resource.partition("/")
+    if kind == "assumed-role":
+        return role_arn(account, name.partition("/")[0])
+    return "" if kind in ("root", "federated-user") else arn
+
+
+def sessions_of(principal: str) -> str:
+    """What the ARNs of a role's sessions begin with, and no others; empty for whatever is no role."""
+    role = _ROLE.fullmatch(principal)
+    return "" if role is None else session_arn(role["account"], role["name"], "")
 
 
 def permitting(grants: Iterable[Grant], action: str, context: Mapping[str, str] | None) -> Grant | None:

@@ -495,7 +495,11 @@ class View(Protocol):
         ...
 
     def grants_to(self, principal: str, limit: int) -> list[Grant]:
-        """The first of the grants that a principal has, on whatever keys."""
+        """The first of the grants that a principal has, on whatever keys; then, of a role, those of its sessions."""
+        ...
+
+    def grants_retired_by(self, principal: str, limit: int) -> list[Grant]:
+        """The first of the grants in all Regions that a principal may retire; then, of a role, its sessions."""
         ...
 
     def retirable_grants(self, retiring: str, region: str, after: str, limit: int) -> list[Grant]:

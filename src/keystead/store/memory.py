@@ -23,7 +23,7 @@ from keystead.core.errors import (
     NotFound,
     StoreUnavailable,
 )
-from keystead.core.grant import Grant
+from keystead.core.grant import Grant, sessions_of
 from keystead.core.importing import ImportOffer
 from keystead.core.key import Alias, Key, State, Version, key_ref
 from keystead.core.keystore import KeyStore
@@ -225,8 +225,21 @@ class _View(View):
 
     @override
     def grants_to(self, principal: str, limit: int) -> list[Grant]:
-        found = sorted(place for place, grant in self._tables.grants.items() if principal == grant.grantee)
-        return [_own_grant(self._tables.grants[place]) for place in found[:limit]]
+        return self._naming(principal, lambda grant: grant.grantee, limit)
+
+    @override
+    def grants_retired_by(self, principal: str, limit: int) -> list[Grant]:
+        return self._naming(principal, lambda grant: grant.retiring, limit)
+
+    def _naming(self, principal: str, named: Callable[[Grant], str], limit: int) -> list[Grant]:
+        """The first of the grants that name a principal, then of those that name a session of it."""
+        sessions = sessions_of(principal)
+        found = sorted(
+            (arn != principal, arn, place)
+            for place, grant in self._tables.grants.items()
+            if (arn := named(grant)) == principal or (sessions != "" and arn.startswith(sessions))
+        )
+        return [_own_grant(self._tables.grants[place]) for *_, place in found[:limit]]
 
     @override
     def retirable_grants(self, retiring: str, region: str, after: str, limit: int) -> list[Grant]:

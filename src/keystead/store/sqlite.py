@@ -63,7 +63,7 @@ from keystead.core.errors import (
     NotFound,
     StoreUnavailable,
 )
-from keystead.core.grant import Grant
+from keystead.core.grant import Grant, sessions_of
 from keystead.core.importing import ImportOffer
 from keystead.core.key import Alias, Key, Version, key_ref
 from keystead.core.keystore import KeyStore
@@ -124,6 +124,11 @@ def _page(query: Select[Any], *order: Any) -> Select[Any]:  # noqa: ANN401 - a c
     return query.where(order[-1] > bindparam("after")).order_by(*order).limit(bindparam("limit"))
 
 
+def _beginning(column: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+    """The conditions that a name begins as ``first`` does: a range, so that it is found along an index."""
+    return [column >= bindparam("first"), column < bindparam("beyond")]
+
+
 def _due(condition: TextClause, date: ColumnElement[Any], *more: ColumnElement[bool]) -> Select[Any]:
     """The keys of an index whose date has come, oldest date first."""
     query = select(tables.keys).where(condition, date <= bindparam("now"), *more)
@@ -162,12 +167,14 @@ GRANTS_OF_SERVICE = GRANTS.where(
     tables.FOR_SERVICE, _g.grantee_service == bindparam("named"), _g.grantee != bindparam("named")
 )
 COUNT_GRANTS = select(func.count()).select_from(tables.grants).where(*_by(tables.grants, "region", "key_id"))
-GRANTS_TO = (
-    select(tables.grants)
-    .where(tables.FOR_PRINCIPAL, _g.grantee == bindparam("named"))
-    .order_by(_g.region, _g.key_id, _g.id)
-    .limit(bindparam("limit"))
+_GRANTS_TO = select(tables.grants).where(tables.FOR_PRINCIPAL).limit(bindparam("limit"))
+GRANTS_TO = _GRANTS_TO.where(_g.grantee == bindparam("named")).order_by(_g.region, _g.key_id, _g.id)
+GRANTS_TO_SESSIONS = _GRANTS_TO.where(*_beginning(_g.grantee)).order_by(
+    _g.grantee, _g.region, _g.key_id, _g.id
 )
+_RETIRED = select(tables.grants).where(tables.RETIRED_BY_PRINCIPAL).limit(bindparam("limit"))
+GRANTS_RETIRED_BY = _RETIRED.where(_g.retiring == bindparam("named")).order_by(_g.region, _g.id)
+GRANTS_RETIRED_BY_SESSIONS = _RETIRED.where(*_beginning(_g.retiring)).order_by(_g.retiring, _g.region, _g.id)
 _RETIRABLE = _page(select(tables.grants).where(*_by(tables.grants, "region")), _g.id)
 RETIRED_BY_PRINCIPAL = _RETIRABLE.where(tables.RETIRED_BY_PRINCIPAL, _g.retiring == bindparam("named"))
 RETIRED_BY_SERVICE = _RETIRABLE.where(
@@ -463,7 +470,20 @@ class _View(View):
 
     @override
     def grants_to(self, principal: str, limit: int) -> list[Grant]:
-        return self._all(Grant, GRANTS_TO, named=principal, limit=limit)
+        return self._naming(GRANTS_TO, GRANTS_TO_SESSIONS, principal, limit)
+
+    @override
+    def grants_retired_by(self, principal: str, limit: int) -> list[Grant]:
+        return self._naming(GRANTS_RETIRED_BY, GRANTS_RETIRED_BY_SESSIONS, principal, limit)
+
+    def _naming(self, own: Executable, sessions: Executable, principal: str, limit: int) -> list[Grant]:
+        """The first of the grants that name a principal, then of those that name a session of it."""
+        found = self._all(Grant, own, named=principal, limit=limit)
+        first = sessions_of(principal)
+        if first and len(found) < limit:
+            beyond = f"{first[:-1]}{chr(ord(first[-1]) + 1)}"  # what begins so is before this, byte by byte
+            found += self._all(Grant, sessions, first=first, beyond=beyond, limit=limit - len(found))
+        return found
 
     @override
     def retirable_grants(self, retiring: str, region: str, after: str, limit: int) -> list[Grant]:

@@ -7,16 +7,30 @@ from typing import Any
 
 import pytest
 
+from keystead.core.grant import Grant
 from keystead.core.key import State
 from keystead.core.names import KeyReference
-from keystead.core.principal import Principal, root_arn, user_arn
+from keystead.core.principal import (
+    INSTALLATION,
+    Account,
+    Principal,
+    principal_arn,
+    role_arn,
+    root_arn,
+    service_arn,
+    session_arn,
+    user_arn,
+)
+from keystead.service.caller import Caller
 from keystead.service.commands import Command
 from keystead.service.commands import identity as i
 from keystead.service.commands import kms as c
+from keystead.service.commands.sts import AssumeRole
+from keystead.service.identities import identify
 from keystead.service.quotas import Quotas
 from keystead.service.results.kms import Granted
 from keystead.testing.installation import ACCOUNT, REGION
-from keystead.testing.service import ServiceBench, key_arn
+from keystead.testing.service import JOBS, ServiceBench, key_arn
 
 ALICE, BOB, MALLORY = (user_arn(ACCOUNT, name) for name in ("alice", "bob", "mallory"))
 STRANGER = "999988887777"
@@ -50,6 +64,24 @@ def stranger(bench: ServiceBench, name: str, policy: str = "") -> None:
         tx.put_principal(
             Principal(arn=user_arn(STRANGER, name), account=STRANGER, name=name, created=1.0, policy=policy)
         )
+
+
+def role(bench: ServiceBench, name: str) -> None:
+    """A role that the account's principals may assume, without a policy."""
+    trust = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "sts:AssumeRole"}
+    bench.do(i.CreatePrincipal(name, kind="role", trust=json.dumps({"Statement": trust})))
+
+
+def session_of(bench: ServiceBench, name: str, session: str = "ci-7") -> Caller:
+    """The admin in a new session of the role."""
+    assumed = bench.do(AssumeRole(role_arn(ACCOUNT, name), session))
+    opened = bench.gate.session_tokens().read(assumed.credentials.token.encode())
+    assert opened is not None
+    with bench.house.store.view() as view:
+        principal = view.principal(opened[0].principal)
+        assert principal is not None
+        identity = identify(view, principal, opened[0])
+    return Caller(identity, f"of-{opened[0].access_key}", REGION, opened[0].access_key, "sigv4")
 
 
 def allow(*actions: str, effect: str = "Allow") -> str:
@@ -351,11 +383,25 @@ def test_what_is_no_grant(bench: ServiceBench, key: KeyReference, members: dict[
         "arn:aws:iam::1:user/alice",
         "arn:aws:iam::111122223333:group/alice",
         user_arn(ACCOUNT, "nobody"),
+        user_arn(ACCOUNT, "path/alice"),
+        user_arn(STRANGER, "nobody"),
+        user_arn(INSTALLATION, "nobody"),
+        principal_arn(ACCOUNT, "service-account", "alice"),
+        service_arn(ACCOUNT, "ghost"),
+        role_arn(ACCOUNT, "ghost"),
+        role_arn(STRANGER, "worker"),
+        session_arn(ACCOUNT, "ghost", "session"),
+        session_arn(ACCOUNT, "work", "er/session"),
+        session_arn(STRANGER, "worker", "session"),
         "*",
     ],
 )
 def test_principals_must_be_some(bench: ServiceBench, key: KeyReference, member: str, arn: str) -> None:
-    """In the form of one, and a user of the account must exist: nobody finds a grant waiting for the name."""
+    """In the form of one, and in an account that is here it must exist: nobody finds a grant waiting for the name."""
+    role(bench, "worker")
+    with bench.house.store.transact("accounts") as tx:
+        for account in (STRANGER, INSTALLATION):
+            tx.put_account(Account(id=account, name="other", created=1.0))
     told = f"InvalidArn: ARN does not refer to a valid principal: {arn}"
     members: dict[str, Any] = {"grantee": ALICE, member: arn}
     assert bench.refusal(c.CreateGrant(key, ("Decrypt",), **members)) == told
@@ -367,17 +413,106 @@ def test_principals_must_be_some(bench: ServiceBench, key: KeyReference, member:
     [
         ROOT,
         EVE,
+        JOBS,
+        principal_arn(ACCOUNT, "service-account", "billing"),
+        role_arn(ACCOUNT, "worker"),
+        session_arn(ACCOUNT, "worker", "session"),
+        root_arn(STRANGER),
+    ],
+)
+def test_principals_of_every_kind_are_taken(bench: ServiceBench, key: KeyReference, arn: str) -> None:
+    """Those that exist, in whatever account, a session by its role, and an account as such."""
+    role(bench, "worker")
+    bench.do(i.CreatePrincipal("billing", kind="service-account"))
+    with bench.house.store.transact("account") as tx:
+        tx.put_account(Account(id=STRANGER, name="other", created=1.0))
+    made = give(bench, key, "Decrypt", grantee=arn, retiring=arn)
+    assert listed(bench, key, grantee=arn) == [made.grant_id]
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
         user_arn(STRANGER, "nobody-we-know"),
-        f"arn:aws:iam::{ACCOUNT}:role/path/worker",
-        f"arn:aws:sts::{ACCOUNT}:assumed-role/worker/session",
+        role_arn(STRANGER, "path/worker"),
+        session_arn(STRANGER, "worker", "session"),
+        f"arn:aws:sts::{ACCOUNT}:federated-user/anna",
     ],
 )
 def test_principals_that_are_not_kept_here_are_taken_by_their_form(
     bench: ServiceBench, key: KeyReference, arn: str
 ) -> None:
-    """Whether another account has such a user is not to be found out with a grant."""
+    """Nobody can tell whether an account that is not here has them, and nobody here is a federated user."""
     made = give(bench, key, "Decrypt", grantee=arn, retiring=arn)
     assert listed(bench, key, grantee=arn) == [made.grant_id]
+
+
+@pytest.mark.parametrize("session", [False, True])
+def test_a_grant_does_not_wait_for_a_role(bench: ServiceBench, key: KeyReference, *, session: bool) -> None:
+    """Once there is the role the grant can be made, and its session decrypts by it; what waited before is gone."""
+    named = session_arn(ACCOUNT, "ghost", "ci-7") if session else role_arn(ACCOUNT, "ghost")
+    command = c.CreateGrant(key, ("Decrypt",), grantee=named)
+    blob = sealed(bench, key)
+    assert bench.refusal(command) == f"InvalidArn: ARN does not refer to a valid principal: {named}"
+    with bench.house.store.transact("waiting") as tx:  # as it could be made in earlier versions
+        tx.put_grant(
+            Grant(
+                id=UNKNOWN,
+                region=REGION,
+                key_id=key.name,
+                grantee=named,
+                operations=("Decrypt",),
+                issuer=ROOT,
+                created=1.0,
+            )
+        )
+    role(bench, "ghost")
+    assert listed(bench, key) == []
+    assert bench.refusal(c.Decrypt(blob), session_of(bench, "ghost")).startswith("AccessDenied")
+    bench.do(command)
+    assert bench.do(c.Decrypt(blob), session_of(bench, "ghost")).plaintext == b"secret"
+
+
+def test_what_a_roles_sessions_were_granted_goes_with_it(bench: ServiceBench, key: KeyReference) -> None:
+    """In every process, and not what another role's were whose name begins alike."""
+    other = ServiceBench(bench.house, "w1")
+    blob = sealed(bench, key)
+    for name in ("a", "ab"):
+        role(bench, name)
+        give(bench, key, "Decrypt", grantee=session_arn(ACCOUNT, name, "ci-7"))
+    for at in (bench, other):
+        for name in ("a", "ab"):
+            assert at.do(c.Decrypt(blob), session_of(at, name)).plaintext == b"secret"
+        assert at.refusal(c.Decrypt(blob), session_of(at, "a", "ci-8")).startswith("AccessDenied")
+    bench.do(i.DeletePrincipal("a", "role"))
+    role(bench, "a")
+    for at in (bench, other):
+        assert at.refusal(c.Decrypt(blob), session_of(at, "a")).startswith("AccessDenied")
+        assert at.do(c.Decrypt(blob), session_of(at, "ab")).plaintext == b"secret"
+    bench.do(i.RevokePrincipal("ab", "role"))
+    for at in (bench, other):
+        assert at.refusal(c.Decrypt(blob), session_of(at, "ab")).startswith("AccessDenied")
+    assert listed(bench, key) == []
+
+
+def test_who_is_gone_retires_nothing(bench: ServiceBench, key: KeyReference) -> None:
+    """A user or a role that is made anew may not retire what one of its name might; the grantee keeps the grant."""
+    role(bench, "worker")
+    blob = sealed(bench, key)
+    enders = (BOB, role_arn(ACCOUNT, "worker"), session_arn(ACCOUNT, "worker", "ci-7"))
+    made = [give(bench, key, "Decrypt", retiring=arn, name=arn) for arn in enders]
+    bench.do(i.DeletePrincipal("bob"))
+    bench.do(i.DeletePrincipal("worker", "role"))
+    bench.do(i.CreatePrincipal("bob"))
+    role(bench, "worker")
+    for caller in ("bob", session_of(bench, "worker")):
+        for one in made:
+            command = c.RetireGrant(key=full(key), grant_id=one.grant_id)
+            assert bench.refusal(command, caller).startswith("AccessDenied")
+    assert [grant.retiring for _, grant in bench.do(c.ListGrants(key)).grants] == ["", "", ""]
+    for arn in enders:
+        assert bench.do(c.ListRetirableGrants(arn)).grants == []
+    assert bench.do(c.Decrypt(blob), "alice").plaintext == b"secret"
 
 
 def test_who_may_not_make_grants_finds_out_nothing(bench: ServiceBench, key: KeyReference) -> None:

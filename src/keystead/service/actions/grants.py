@@ -5,9 +5,9 @@ includes RetireGrant, the account that it was issued in, or whoever policy allow
 made by virtue of another grant can give no more than that one gives (AWS KMS developer guide, "Grants in AWS KMS").
 
 A grant is in force on every process when CreateGrant returns, and out of force when RevokeGrant or RetireGrant does. It
-names a principal that exists, as far as that can be told: a user of the caller's account is looked up, so that nobody
-who is given that name later finds permissions waiting. Of other accounts' users, and of roles, which are not kept here,
-only the form is checked.
+names principals that exist, as far as that can be told: whoever is of an account that is here is looked up, and for a
+session its role, so that nobody who is given that name later finds permissions waiting. Of ARNs of accounts that are
+not here only the form is checked.
 
 Where AWS does not say what it does, the safe way is taken: both context constraints at once are refused, a list of
 retirable grants is given for principals of the caller's own account only, and for a service only those of its keys.
@@ -23,7 +23,7 @@ from keystead.core.errors import (
     LimitExceeded,
     NotFound,
 )
-from keystead.core.grant import CONTEXTUAL, Grant, operations_of
+from keystead.core.grant import CONTEXTUAL, Grant, holder_of, operations_of
 from keystead.core.key import Event, Key, key_arn
 from keystead.core.names import KeyReference
 from keystead.core.principal import is_principal_arn, root_arn
@@ -173,9 +173,9 @@ def _check(command: c.CreateGrant) -> None:
 
 
 def _suits(grant: Grant, key: Key, desk: Desk) -> None:
-    """Refuse users who do not exist, and what a key of that spec and usage cannot do."""
+    """Refuse principals that do not exist, and what a key of that spec and usage cannot do."""
     for arn in (grant.grantee, grant.retiring):
-        if arn.startswith(f"arn:aws:iam::{desk.account}:user/") and desk.tx.principal(arn) is None:
+        if arn and not _may_exist(arn, desk):
             raise InvalidArn(f"ARN does not refer to a valid principal: {arn}")
     possible = operations_of(key.spec, key.usage)
     for operation in grant.operations:
@@ -185,6 +185,12 @@ def _suits(grant: Grant, key: Key, desk: Desk) -> None:
             )
     if grant.constrained and "GenerateDataKey" not in possible:  # RSA keys encrypt without a context
         raise InvalidRequest("Only symmetric encryption keys have an encryption context.")
+
+
+def _may_exist(arn: str, desk: Desk) -> bool:
+    """Whether there is such a principal here, or its account is not here, so that nobody can tell."""
+    holder = holder_of(arn)
+    return not holder or desk.tx.principal(holder) is not None or desk.tx.account(_account(holder)) is None
 
 
 def _check_arn(arn: str) -> None:

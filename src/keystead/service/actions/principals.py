@@ -22,7 +22,7 @@ from urllib.parse import quote, urlencode
 from keystead.core.declaration import Kind
 from keystead.core.errors import AlreadyExists, InvalidRequest, InvalidTag, LimitExceeded, NotFound
 from keystead.core.policy import builtin, check_denials, parse_identity_policy, parse_trust_policy
-from keystead.core.ports import Random
+from keystead.core.ports import Random, Transaction
 from keystead.core.principal import (
     GROUP,
     HOUR,
@@ -93,6 +93,8 @@ def create_principal(command: i.CreatePrincipal, desk: Desk) -> PrincipalDescrip
         raise InvalidRequest("A role has a trust policy, which says who may assume it: give one.")
     _check(desk, blank, wanted)
     check_boundary(desk, wanted)
+    # Whatever waits for the name: it was granted when nobody had the name, or to somebody who had it before.
+    forget_grants(desk.tx, arn)
     desk.tx.put_principal(wanted)
     return PrincipalDescription(wanted)
 
@@ -150,7 +152,7 @@ def list_principals(command: i.ListPrincipals, desk: Desk) -> PrincipalPage:
 
 
 def delete_principal(command: i.DeletePrincipal, desk: Desk) -> Done:
-    """Remove a principal, its access keys and what it was granted; in force when it returns."""
+    """Remove a principal, its access keys, and it from all grants; in force when it returns."""
     arn = allowed(desk, "keystead:DeletePrincipal", command.kind, command.name)
     check_not_oneself(desk, arn, "delete")
     found = existing(desk, arn)
@@ -162,8 +164,8 @@ def delete_principal(command: i.DeletePrincipal, desk: Desk) -> Done:
         )
     check_boundary(desk, found)
     with way_in_kept(desk):
-        # What it was granted goes with it: one that is made anew under that name must not find it again.
-        _end_grants(desk, arn)
+        # What it had by grants goes with it: one that is made anew under that name must not find it again.
+        forget_grants(desk.tx, arn)
         desk.tx.delete_principal(arn)
     return Done()
 
@@ -171,7 +173,7 @@ def delete_principal(command: i.DeletePrincipal, desk: Desk) -> Done:
 def revoke_principal(command: i.RevokePrincipal, desk: Desk) -> Revoked:
     """End every session, access key and grant of a principal in one transaction, so that all workers see all of it.
 
-    The grants that it may only retire are others' permissions, and stay.
+    The grants to a role's sessions are among them. Those that it may only retire are others' permissions, and stay.
     """
     arn = allowed(desk, "keystead:RevokePrincipal", command.kind, command.name)
     found, keys = _revocable(desk, arn)
@@ -184,7 +186,7 @@ def revoke_principal(command: i.RevokePrincipal, desk: Desk) -> Revoked:
         desk.tx.put_principal(revoked)
         for key in keys:
             desk.tx.put_access_key(replace(key, enabled=False))
-        grants = _end_grants(desk, arn)
+        grants = _end_grants(desk.tx, arn)
     return Revoked(revoked, tuple(key.id for key in keys), grants)
 
 
@@ -250,6 +252,14 @@ def existing(desk: Desk, arn: str) -> Principal:
     if principal is None:
         raise NotFound(f"There is no principal {arn}. List them with: keystead principal list")
     return principal
+
+
+def forget_grants(tx: Transaction, arn: str) -> None:
+    """Take a principal, and a role's sessions, out of all grants: end what it was granted, let it retire no other."""
+    _end_grants(tx, arn)
+    while grants := tx.grants_retired_by(arn, AT_ONCE):
+        for grant in grants:
+            tx.put_grant(replace(grant, retiring=""))  # the grantee's permissions stay
 
 
 def _with(desk: Desk, principal: Principal, command: i.CreatePrincipal | i.UpdatePrincipal) -> Principal:
@@ -357,12 +367,12 @@ _CHECKS: Final[Mapping[str, Callable[[Desk, Principal], None]]] = {
 }
 
 
-def _end_grants(desk: Desk, arn: str) -> int:
-    """Remove what a principal was granted; returns how many grants there were."""
+def _end_grants(tx: Transaction, arn: str) -> int:
+    """Remove what a principal, and a role's sessions, were granted; returns how many grants there were."""
     ended = 0
-    while grants := desk.tx.grants_to(arn, AT_ONCE):
+    while grants := tx.grants_to(arn, AT_ONCE):
         for grant in grants:
-            desk.tx.delete_grant(grant.region, grant.key_id, grant.id)
+            tx.delete_grant(grant.region, grant.key_id, grant.id)
         ended += len(grants)
     return ended
 

@@ -26,7 +26,9 @@ from keystead.core.principal import (
     policy_arn,
     principal_arn,
     provider_arn,
+    role_arn,
     root_arn,
+    session_arn,
     user_arn,
 )
 from keystead.core.seal import SealSlot
@@ -289,6 +291,7 @@ QUESTIONS: dict[str, Callable[[View], object]] = {
     "grants of one": lambda v: v.grants(REGION, "k1", user_arn(ACCOUNT, "alice"), "", 10),
     "count_grants": lambda v: v.count_grants(REGION, "k1"),
     "grants_to": lambda v: v.grants_to(user_arn(ACCOUNT, "alice"), 10),
+    "grants_retired_by": lambda v: v.grants_retired_by(user_arn(ACCOUNT, "bob"), 10),
     "retirable_grants": lambda v: v.retirable_grants(user_arn(ACCOUNT, "bob"), REGION, "", 10),
     "import_offer": lambda v: v.import_offer("o1"),
     "key_store": lambda v: v.key_store("cks-1"),
@@ -694,6 +697,48 @@ class StoreContract:
             assert v.grants_to("nobody", 9) == []
             counted = [v.count_grants(REGION, key_id) for key_id in ("k1", "k2", "nothing")]
             assert counted == [3, 1, 0]
+
+    def test_a_roles_grants_are_those_of_its_sessions_too(self, furnished: Store) -> None:
+        """After its own, and none of a role whose name only begins so, of another account, or of a user."""
+        role = role_arn(ACCOUNT, "a")
+        mine = [session_arn(ACCOUNT, "a", "ci-7"), session_arn(ACCOUNT, "a", "ci/8"), role]
+        others = [
+            role_arn(ACCOUNT, "ab"),
+            session_arn(ACCOUNT, "ab", "ci-7"),
+            session_arn(ACCOUNT, "A", "ci-7"),
+            session_arn(OTHER_ACCOUNT, "a", "ci-7"),
+            session_arn(ACCOUNT, "a", "")[:-1],  # nobody's
+            user_arn(ACCOUNT, "a"),
+            "",
+        ]
+        with furnished.transact("r") as t:
+            t.put_key(a_key("k2"))
+            for number, arn in enumerate([*mine, *others]):
+                t.put_grant(a_grant(f"to{number}", ("k1", "k2")[number % 2], grantee=arn))
+                t.put_grant(a_grant(f"by{number}", ("k1", "k2")[number % 2], retiring=arn))
+            t.put_grant(a_grant("s", grantee="", grantee_service=role, retiring_service=mine[0]))
+        with furnished.view() as v:
+            for limit in (1, 2, 9):
+                assert [g.id for g in v.grants_to(role, limit)] == ["to2", "to0", "to1"][:limit]
+                assert [g.id for g in v.grants_retired_by(role, limit)] == ["by2", "by0", "by1"][:limit]
+            for arn in (*mine[:2], *others[1:-1]):
+                assert [g.grantee for g in v.grants_to(arn, 9)] == [arn]
+                assert [g.retiring for g in v.grants_retired_by(arn, 9)] == [arn]
+
+    def test_what_a_principal_may_retire_in_all_regions(self, furnished: Store) -> None:
+        """Whatever key and Region it is in; nobody may retire what a service may."""
+        carol = user_arn(ACCOUNT, "carol")
+        with furnished.transact("r") as t:
+            t.put_key(a_key("k2"))
+            t.put_key(a_key(region=OTHER_REGION))
+            t.put_grant(a_grant("g4", retiring=carol))
+            t.put_grant(a_grant("g3", "k2", retiring=carol))
+            t.put_grant(a_grant("g2", retiring_service=carol))
+            t.put_grant(a_grant("g9", region=OTHER_REGION, retiring=carol))
+        with furnished.view() as v:
+            assert sorted(grant.id for grant in v.grants_retired_by(carol, 9)) == ["g3", "g4", "g9"]
+            assert len(v.grants_retired_by(carol, 2)) == 2
+            assert v.grants_retired_by(user_arn(ACCOUNT, "alice"), 9) == []
 
     def test_the_grants_that_somebody_may_retire(self, furnished: Store) -> None:
         """Those of all keys in one Region, by id, whether it is named as a principal or as a service."""
