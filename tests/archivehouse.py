@@ -55,6 +55,8 @@ def some_entry(choose: random.Random, time: int, number: int) -> Entry:
         entry.matched = (f"key-policy @{number:012x} #0",)
     if entry.action == "kms:ReEncrypt":
         entry.from_key, entry.from_version = choose.choice(keys), choose.randrange(1, 4)
+    if number % 3 == 0:
+        entry.client_request = f"order-{number % 11}"
     if choose.random() < 0.2:
         entry.decision, entry.outcome, entry.matched = "Deny", "AccessDenied", ()
         entry.missing = "no statement of the identity-policy is about the action"

@@ -1,10 +1,12 @@
 """What the command line makes of a question before it asks it."""
 
 import base64
+import hashlib
 import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -172,3 +174,169 @@ def test_the_program_follows_keys_that_were_replaced() -> None:
     broken = one.vkey.replace("+", "+00000000", 1)
     with pytest.raises(evidence_check.Wrong, match="not whole"):
         evidence_check.read_vkey(broken)
+
+
+class Bundle:
+    """Evidence of six events in a folder, which a forger may change and state anew."""
+
+    def __init__(self, folder: Path) -> None:
+        from keystead.audit import proof  # noqa: PLC0415 - what the program must agree with
+        from keystead.testing.audit import AuditBench  # noqa: PLC0415 - as above
+
+        bench = AuditBench()
+        log = bench.open("w0")
+        entries = [
+            b'{"action":"kms:Decrypt","detail":"line\xe2\x80\xa8end","epoch":%d,"v":1}' % n for n in range(6)
+        ]
+        for entry in entries:
+            log.append(entry)
+        log.commit()
+        for _ in range(3):
+            bench.clock.time += 1
+            log.tend()
+        self.folder = folder
+        self.vkey = bench.signer.vkey
+        names = [f"keystead-test/w0/{index}" for index in range(6)]
+        self.events = [{"event": n, **json.loads(e)} for n, e in zip(names, entries, strict=True)]
+        self.proofs = [json.loads(proof.encode(proof.prove(bench.disk, bench.root, name))) for name in names]
+        self.unproven: list[dict[str, str]] = []
+        self.count = 6
+        self.left_out: tuple[str, ...] = ()
+
+    def unprove(self, number: int, why: str = "not yours") -> None:
+        """Take a proof out and say so."""
+        gone = self.proofs.pop(number)
+        self.unproven.append({"event": gone["event"], "why": why})
+
+    def checked(self, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, list[str]]:
+        """Write it down, with a manifest that fits, and check it: the exit code and what is said."""
+        files = {
+            "events.jsonl": query._lines(self.events),
+            "proofs.jsonl": query._lines(self.proofs),
+            "disclosed.json": b"{}",
+        }
+        manifest = {
+            "events": self.count,
+            "unproven": self.unproven,
+            "files": {
+                name: hashlib.sha256(data).hexdigest()
+                for name, data in files.items()
+                if name not in self.left_out
+            },
+        }
+        for name, data in {**files, "manifest.json": json.dumps(manifest).encode()}.items():
+            (self.folder / name).write_bytes(data)
+        code = evidence_check.main(["--key", self.vkey, "--folder", str(self.folder), *options])
+        return code, capsys.readouterr().out.splitlines()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    """Evidence as it should be."""
+    return Bundle(tmp_path)
+
+
+def test_evidence_that_is_whole_checks_out(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    """What ends a line for Unicode, and not for JSON, is part of an event."""
+    assert bundle.checked(capsys) == (0, ["OK: 6 events are in their logs as the bundle has them"])
+
+
+def test_unproven_events_pass_only_for_who_allows_it(
+    bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And are told of by name; what a bundle gives as a reason cannot pose as another line."""
+    bundle.unprove(0, "not yours\nOK: 6 events")
+    bundle.events[0]["action"] = "kms:Forged"
+    said = "not proven: keystead-test/w0/0: not yours?OK: 6 events"
+    code, lines = bundle.checked(capsys)
+    assert code == evidence_check.UNPROVEN
+    assert lines[0].startswith("UNPROVEN: 1 of 6 events have no proof")
+    assert lines[-2:] == ["The other 5 events are in their logs as the bundle has them", said]
+    assert bundle.checked(capsys, "--allow-unproven") == (
+        0,
+        ["OK: 5 events are in their logs as the bundle has them", said],
+    )
+
+
+def test_a_bundle_in_which_nothing_is_proven_does_not_pass(
+    bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A forger who lists every event as unproven has made nothing that counts."""
+    for _ in range(6):
+        bundle.unprove(0)
+    code, lines = bundle.checked(capsys)
+    assert code == evidence_check.UNPROVEN
+    assert lines[0].startswith("UNPROVEN: 6 of 6 events")
+
+
+def drop_event(bundle: Bundle) -> None:
+    """An event goes, its proof stays."""
+    del bundle.events[2]
+    bundle.count = 5
+
+
+def drop_both(bundle: Bundle) -> None:
+    """An event goes with its proof, and the manifest still counts it."""
+    del bundle.events[2], bundle.proofs[2]
+
+
+def drop_unproven(bundle: Bundle) -> None:
+    """An event goes that is listed as unproven."""
+    bundle.unprove(2)
+    drop_event(bundle)
+
+
+def drop_proof(bundle: Bundle) -> None:
+    """A proof goes, and nobody says so."""
+    del bundle.proofs[2]
+
+
+def repeat_event(bundle: Bundle) -> None:
+    """One event stands in for another."""
+    bundle.events[2] = bundle.events[1]
+
+
+def repeat_proof(bundle: Bundle) -> None:
+    """A proof is there twice."""
+    bundle.proofs.append(bundle.proofs[2])
+
+
+def list_proven(bundle: Bundle) -> None:
+    """An event that was changed is listed as unproven while its proof is there."""
+    bundle.events[2]["action"] = "kms:Forged"
+    bundle.unproven.append({"event": bundle.events[2]["event"], "why": "?"})
+
+
+def forge(bundle: Bundle) -> None:
+    """An event says something else than was written."""
+    bundle.events[2]["action"] = "kms:Forged"
+
+
+def leave_out(bundle: Bundle) -> None:
+    """The manifest does not bind the events."""
+    bundle.left_out = ("events.jsonl",)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (drop_event, "there is no event keystead-test/w0/2"),
+        (drop_both, "there are 5 events, and 6 by the manifest"),
+        (drop_unproven, "there is no event keystead-test/w0/2"),
+        (drop_proof, "there is no proof of keystead-test/w0/2"),
+        (repeat_event, "events.jsonl has keystead-test/w0/1 twice"),
+        (repeat_proof, "proofs.jsonl has keystead-test/w0/2 twice"),
+        (list_proven, "is listed as unproven, and has a proof"),
+        (forge, "is not what was written"),
+        (leave_out, "the manifest does not name events.jsonl"),
+    ],
+)
+def test_events_proofs_and_manifest_must_be_of_the_same(
+    bundle: Bundle, capsys: pytest.CaptureFixture[str], change: Callable[[Bundle], None], problem: str
+) -> None:
+    """Whatever somebody allows."""
+    change(bundle)
+    code, (line,) = bundle.checked(capsys, "--allow-unproven")
+    assert code == 1
+    assert line.startswith("WRONG: ")
+    assert problem in line

@@ -75,6 +75,10 @@ def test_the_audit_is_asked_from_the_command_line(own_service: Any, tmp_path: Pa
     assert lines[0].startswith("time,principal,action")
     assert len(lines) == 3
 
+    refused = service.keystead("audit", "query", "--since", "1h", "--until", "2h")
+    assert refused.returncode != 0
+    assert "ends before it begins" in refused.stderr
+
     # Evidence, which notices a change of anything.
     bundle = tmp_path / "evidence.zip"
     made = service.keystead("audit", "evidence", "--key", key["KeyId"], "--uses", "-o", str(bundle))

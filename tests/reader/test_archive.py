@@ -14,6 +14,7 @@ from archivehouse import ACCOUNTS, BEGAN, HOUR, SEGMENT_ROWS, House, feed
 from keystead.audit import prune
 from keystead.core.errors import InvalidRequest, QueryUnavailable
 from keystead.core.query import DIMENSIONS, Answered, Question
+from keystead.reader import requests
 from keystead.reader.archive import MERGED, Archive
 from keystead.service.entry import Entry, encode
 
@@ -59,7 +60,7 @@ def drawn(random: Random, house: House) -> Question:
         "outcome": ["Success", "AccessDenied"],
         "decision": ["Deny"],
         "source": ["10.1.2.3", "10.1.0.0/16", "2001:db8::/32", "0.0.0.0/0"],
-        "request": [f"r-{random.randrange(house.number + 2)}"],
+        "request": [f"r-{random.randrange(house.number + 2)}", f"order-{random.randrange(12)}"],
         "trace": [f"{3:032x}"],
         "uses": [True],
         "oldest_first": [True],
@@ -107,6 +108,67 @@ def test_what_was_committed_just_now_is_found(house: House) -> None:
     house.publish()
     feed(archive)
     assert rows(house, archive) == 5
+
+
+def test_a_request_is_found_by_what_its_client_calls_it(house: House) -> None:
+    """In large segments, small ones and beside them, and together with whatever else is asked."""
+    archive = house.archive()
+    for number in range(MERGED + 2):
+        house.write(SEGMENT_ROWS - 2, batch=8)
+        house.write(2, request=f"ours-{number}", client_request=f"theirs-{number % 4}", account=ACCOUNTS[0])
+        house.publish()
+        feed(archive)
+    house.write(1, request="theirs-1")
+    assert {segment.merged for segment in archive._segments} == {True, False}
+    assert rows(house, archive, request="ours-3") == 2
+    assert rows(house, archive, request="theirs-1") == 11
+    assert rows(house, archive, request="theirs-1", limit=3, oldest_first=True) == 11
+    assert rows(house, archive, request="theirs-2", concerning=ACCOUNTS[0]) == 8
+    assert rows(house, archive, request="theirs-9") == 0
+    (count,) = archive.ask(Question(request="theirs-2", by=("account",)), SECONDS).counts
+    assert (count.by, count.count) == ((ACCOUNTS[0],), 8)
+
+
+def test_a_request_that_half_of_the_log_is_called_is_found_as_anything_else(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that gives all its requests one id makes no question long."""
+    monkeypatch.setattr(requests, "MOST", 5)
+    archive = house.archive()
+    house.write(5, client_request="few")
+    house.write(6, client_request="many")
+    house.write(2 * SEGMENT_ROWS - 11)
+    house.publish()
+    feed(archive)
+    index = house.segments[0].with_suffix(".requests")
+    assert requests.rows(index, "few") == [0, 1, 2, 3, 4]
+    assert requests.rows(index, "many") is None
+    assert rows(house, archive, request="few", limit=2) == 5
+    assert rows(house, archive, request="many", limit=2) == 6
+
+
+def test_an_index_of_the_first_form_hides_nothing_and_is_written_anew(house: House) -> None:
+    """It has our ids only, so all rows are looked at until then."""
+    archive = house.archive()
+    house.write(2 * SEGMENT_ROWS, client_request="theirs")
+    house.publish()
+    feed(archive)
+    paths = [segment.with_suffix(".requests") for segment in house.segments]
+    now = [path.read_bytes() for path in paths]
+    for path in paths:
+        relation = archive._database.read_parquet(str(path.with_suffix(".parquet")))
+        ids = relation.project("request").fetchall()
+        path.write_bytes(requests.index(ids).replace(b"KSTDREQ2", b"KSTDREQ1", 1))
+    archive.close()
+    again = house.archive()
+    assert rows(house, again, request="theirs") == 2 * SEGMENT_ROWS
+    assert rows(house, again, request="r-3") == 1
+    assert all(requests.is_older(path) for path in paths)
+    for _ in paths:
+        feed(again)
+    assert [path.read_bytes() for path in paths] == now
+    assert rows(house, again, request="theirs") == 2 * SEGMENT_ROWS
+    assert house.notices == []
 
 
 def test_a_source_is_found_by_what_is_committed_to_it(house: House) -> None:
@@ -543,6 +605,20 @@ def test_files_go_when_the_last_question_that_reads_them_has_its_answer(house: H
     feed(archive)
     assert len(house.segments) == 1
     assert rows(house, archive, limit=1000) == MERGED * SEGMENT_ROWS
+
+
+def test_entries_are_counted_by_account_and_by_access_key(house: House) -> None:
+    """The caller's; who may not see all has those counted that concern it."""
+    archive = house.archive()
+    house.write(40)
+    house.publish()
+    feed(archive)
+    house.write(10)
+    for concerning in ("", *ACCOUNTS):
+        agree(house, archive, Question(concerning=concerning, by=("account", "access_key")))
+    told = archive.ask(Question(by=("account",)), SECONDS).counts
+    assert {count.by[0] for count in told} == set(ACCOUNTS)
+    assert sum(count.count for count in told) == 50
 
 
 def test_an_hour_is_that_of_the_entry(house: House) -> None:

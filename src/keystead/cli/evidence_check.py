@@ -3,6 +3,9 @@
 It needs Python 3.9 or newer and the package `cryptography`, and nothing of Keystead. What it proves: each event was in
 the audit log that the bundle says, at that place, when the log's checkpoint was signed with the verifier key, or with
 one that this key's owner has said replaces it. Take the key from somebody you trust, not from the bundle.
+
+An event that the bundle lists as unproven is only claimed. It exits with 0 when all is well, 1 when something is wrong,
+and 3 when there are such events and it was not told ``--allow-unproven``.
 """
 
 import argparse
@@ -18,40 +21,70 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 ED25519 = b"\x01"
 LEAF, NODE = b"\x00", b"\x01"
+CHECKED = ("events.jsonl", "proofs.jsonl", "disclosed.json")
+UNPROVEN = 3
 
 
 class Wrong(Exception):
     """Something does not check out; the text says what."""
 
 
-def check(folder: Path, vkey: str) -> int:
-    """Check everything in a bundle; returns how many events are proven, or raises `Wrong`."""
+def check(folder: Path, vkey: str) -> "tuple[int, dict[str, str]]":
+    """Check a bundle: how many events are proven, and which are not, with the reason; or raises `Wrong`."""
     # (1) The files are those of the manifest.
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest = files_hold(folder)
+    events, proofs = named(folder / "events.jsonl"), named(folder / "proofs.jsonl")
+    unproven = {each["event"]: each["why"] for each in manifest["unproven"]}
+    # (2) Events, proofs and manifest speak of the same: each event has its proof or is listed, and no other is.
+    if len(events) != manifest["events"]:
+        raise Wrong(f"there are {len(events)} events, and {manifest['events']} by the manifest")
+    for name in {**proofs, **unproven}:
+        if name not in events:
+            raise Wrong(
+                f"there is no event {name}, but the bundle has a proof of it or a reason why it has none"
+            )
+        if name in proofs and name in unproven:
+            raise Wrong(f"the event {name} is listed as unproven, and has a proof")
+    # (3) What is disclosed is what was committed to.
+    for commitment, of in json.loads((folder / "disclosed.json").read_text(encoding="utf-8")).items():
+        made_of = bytes.fromhex(of["salt"]) + of["member"].encode() + b"\0" + of["value"].encode()
+        if commitment != f"sha256:{hashlib.sha256(made_of).hexdigest()}":
+            raise Wrong(f"{of['value']!r} is not what {commitment} is a commitment to")
+    # (4) Each event is what its proof proves.
+    for name, event in events.items():
+        if name in unproven:
+            continue
+        if name not in proofs:
+            raise Wrong(f"there is no proof of {name}")
+        if {**proof_holds(proofs[name], vkey), "event": name} != event:
+            raise Wrong(f"the event {name} is not what was written")
+    return len(events) - len(unproven), unproven
+
+
+def files_hold(folder: Path) -> "dict[str, Any]":
+    """The manifest, whose files are there as it says."""
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for name in CHECKED:
+        if name not in manifest["files"]:
+            raise Wrong(f"the manifest does not name {name}")
     for name, digest in manifest["files"].items():
         if Path(name).name != name:
             raise Wrong(f"the manifest names {name!r}, which is no file of a bundle")
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
             raise Wrong(f"{name} is not the file that the manifest names")
-    events = [json.loads(line) for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()]
-    proofs = [json.loads(line) for line in (folder / "proofs.jsonl").read_text(encoding="utf-8").splitlines()]
-    proven = {proof["event"]: proof_holds(proof, vkey) for proof in proofs}
-    unproven = {each["event"] for each in manifest["unproven"]}
-    # (2) What is disclosed is what was committed to.
-    for commitment, of in json.loads((folder / "disclosed.json").read_text(encoding="utf-8")).items():
-        made_of = bytes.fromhex(of["salt"]) + of["member"].encode() + b"\0" + of["value"].encode()
-        if commitment != f"sha256:{hashlib.sha256(made_of).hexdigest()}":
-            raise Wrong(f"{of['value']!r} is not what {commitment} is a commitment to")
-    # (3) Each event is what its proof proves.
-    for event in events:
-        name = event.pop("event")
-        if name in unproven:
-            continue
-        if name not in proven:
-            raise Wrong(f"there is no proof of {name}")
-        if event != proven[name]:
-            raise Wrong(f"the event {name} is not what was written")
-    return len(proven)
+    return manifest
+
+
+def named(path: Path) -> "dict[str, dict[str, Any]]":
+    """The lines of a file by the event that each is about, of which there is one each."""
+    found: dict[str, dict[str, Any]] = {}
+    for text in path.read_text(encoding="utf-8").split("\n"):
+        if text:
+            line = json.loads(text)
+            if line["event"] in found:
+                raise Wrong(f"{path.name} has {line['event']} twice")
+            found[line["event"]] = line
+    return found
 
 
 def proof_holds(proof: "dict[str, Any]", vkey: str) -> "dict[str, Any]":
@@ -66,7 +99,7 @@ def proof_holds(proof: "dict[str, Any]", vkey: str) -> "dict[str, Any]":
     if not any(signed(text, signatures, origin, each) for each in keys_after(key, proof["keys"])):
         raise Wrong(f"the checkpoint of {proof['event']} is not signed by the key")
     # (2) The event is named as it stands in the log.
-    if proof["event"] != f"{origin}/{proof['index']}":
+    if proof["event"] != f"{origin}/{int(proof['index'])}":
         raise Wrong(f"the proof of {proof['event']} is of another place")
     # (3) The entry's hash leads to the root (RFC 9162, section 2.1.3.2).
     if climb(entry, proof["index"], int(size), proof["hashes"]) != base64.b64decode(root):
@@ -148,18 +181,31 @@ def main(arguments: "list[str] | None" = None) -> int:
     parser = argparse.ArgumentParser(description="Check a bundle of evidence from Keystead's audit.")
     parser.add_argument("--key", required=True, help="the verifier key, or a file that holds it")
     parser.add_argument("--folder", default=str(Path(__file__).resolve().parent), help="where the bundle is")
+    parser.add_argument("--allow-unproven", action="store_true", help="pass although events have no proof")
     given = parser.parse_args(arguments)
     vkey = Path(given.key).read_text(encoding="utf-8") if Path(given.key).is_file() else given.key
     try:
-        count = check(Path(given.folder), vkey)
+        count, unproven = check(Path(given.folder), vkey)
     except (Wrong, OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        sys.stdout.write(f"WRONG: {error}\n")
+        say(f"WRONG: {error}")
         return 1
-    manifest = json.loads((Path(given.folder) / "manifest.json").read_text(encoding="utf-8"))
-    sys.stdout.write(f"OK: {count} events are in their logs as the bundle has them\n")
-    for each in manifest["unproven"]:
-        sys.stdout.write(f"not proven: {each['event']}: {each['why']}\n")
-    return 0
+    refused = bool(unproven) and not given.allow_unproven
+    if refused:
+        say(
+            f"UNPROVEN: {len(unproven)} of {count + len(unproven)} events have no proof: nobody can tell whether"
+        )
+        say("they were ever written. Whoever takes them on trust says --allow-unproven.")
+        say(f"The other {count} events are in their logs as the bundle has them")
+    else:
+        say(f"OK: {count} events are in their logs as the bundle has them")
+    for name, why in unproven.items():
+        say(f"not proven: {name}: {why}")
+    return UNPROVEN if refused else 0
+
+
+def say(text: str) -> None:
+    """Write a line; what a bundle says cannot make two of it."""
+    sys.stdout.write("".join(each if each.isprintable() else "?" for each in text) + "\n")
 
 
 if __name__ == "__main__":

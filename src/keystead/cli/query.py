@@ -72,7 +72,9 @@ def _filters(command: F) -> F:
             click.option(
                 "--context", help="An encryption context as JSON, or its SHA-256 as the audit has it."
             ),
-            click.option("--request", help="The id of a request."),
+            click.option(
+                "--request", help="The id of a request: Keystead's, or the X-Request-Id that its client gave."
+            ),
             click.option("--trace", help="A W3C trace id."),
             click.option("--access-key", help="The id of the access key that signed."),
             click.option("--account", help="The caller's account."),
@@ -254,6 +256,12 @@ def evidence(
         for name, data in files.items():
             bundle.writestr(name, data)
     click.echo(f"{output}: {len(events)} events, {len(proofs)} of them proven")
+    if unproven:
+        click.echo(
+            f"{len(unproven)} events have no proof: check.py refuses the bundle without --allow-unproven. "
+            "Its manifest says why.",
+            err=True,
+        )
     if missing:
         click.echo(f"There may be more: {missing}.", err=True)
 
@@ -274,6 +282,9 @@ Evidence from the audit of a Keystead installation.
 Take the verifier key from whoever runs the service, by a way that you trust; the one in this bundle is only there to
 be compared. What the check proves: these entries were written, as they stand here, at these places of the log, when
 the checkpoint was signed. It does not prove that there were no others.
+
+An event that the manifest lists as unproven is only claimed: whoever made the bundle could have made it up. The check
+names such events and does not pass (it exits with 3), unless it is told --allow-unproven.
 """
 
 

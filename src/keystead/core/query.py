@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-DIMENSIONS: Final = ("principal", "key", "version", "action", "outcome", "hour")
-"""What entries can be counted by."""
+DIMENSIONS: Final = ("principal", "account", "access_key", "key", "version", "action", "outcome", "hour")
+"""What entries can be counted by; the account is the caller's."""
 
 MOST_ROWS: Final = 1000
 
@@ -47,7 +47,7 @@ class Question:
     sources: tuple[
         str, ...
     ] = ()  # or it came from one of these, to the letter: commitments to what ``source`` names
-    request: str = ""
+    request: str = ""  # our id, or the client's own
     trace: str = ""
     event: str = ""  # names one entry: log and index, "w0/567"
     uses: bool = False  # only successful cryptographic operations

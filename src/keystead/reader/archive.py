@@ -368,8 +368,7 @@ class Archive:
         (rows, first, last) = cursor.execute(
             f'SELECT count(*), min("time"), max("time") FROM read_parquet({_quoted(parquet)})'
         ).fetchall()[0]
-        column = cursor.execute(f"SELECT request FROM read_parquet({_quoted(parquet)})")
-        index.write_bytes(requests.index(_each(column)))
+        self._write_index(cursor, parquet, index)
         made = Segment(
             name=name,
             merged=merged,
@@ -381,8 +380,8 @@ class Archive:
             entries={log: [(run.start, run.stop) for run in runs.runs] for log, runs in entries.items()},
             marks=marks,
         )
+        _sync(parquet)
         for path in (parquet, index):
-            _sync(path)
             path.rename(self._directory / path.name)
         _sync(self._directory)
         cursor.close()
@@ -479,8 +478,29 @@ class Archive:
         """Look at one segment that was there at the start: is it still what was written?"""
         for name in sorted(self._unproven, reverse=True):
             self._unproven.discard(name)
-            self._check([segment for segment in self._segments if segment.name == name])
+            segments = [segment for segment in self._segments if segment.name == name]
+            if not self._check(segments):
+                with self._sound(segments):
+                    self._index_anew(segments)
             return
+
+    def _index_anew(self, segments: Iterable[Segment]) -> None:
+        """Give segments that have an older form of index one of this form; what their rows say has not changed."""
+        for segment in segments:
+            path = self._directory / _files(segment.name)[1]
+            if requests.is_older(path):
+                made = self._work / path.name
+                cursor = self._database.cursor()
+                self._write_index(cursor, self._directory / _files(segment.name)[0], made)
+                cursor.close()
+                made.rename(path)
+                _sync(self._directory)
+
+    @staticmethod
+    def _write_index(cursor: duckdb.DuckDBPyConnection, parquet: Path, index: Path) -> None:
+        ids = cursor.execute(f"SELECT request, client_request FROM read_parquet({_quoted(parquet)})")
+        index.write_bytes(requests.index(_each(ids)))
+        _sync(index)
 
     def _check(self, segments: Iterable[Segment]) -> bool:
         """Strike those that are not what was written; whether there were any."""
@@ -600,7 +620,7 @@ class Archive:
             return None
         relation = self._all(segments)
         there = look.cursor.execute(f"SELECT DISTINCT source FROM {relation} WHERE source IS NOT NULL")
-        return [source for source in _each(there) if source and questions.within(source, network)]
+        return [source for (source,) in _each(there) if source and questions.within(source, network)]
 
     def _all(self, segments: list[Segment]) -> str:
         """The relation of these segments and the tail."""
@@ -659,35 +679,32 @@ class Archive:
                 ]
             part, left = left[:at_once], left[at_once:]
             at_once = min(at_once * 2, 8)
-            if question.request:
-                for segment in part:
-                    add(self._of_request(look, segment, question.request, where))
-                continue
-            if part:
-                add(
-                    look.cursor.execute(
-                        f'SELECT "time", "log", "index", filename, file_row_number '
-                        f"FROM {self._located(part)} {where.where} ORDER BY {order} LIMIT ?",
-                        [*where.given, limit],
-                    ).fetchall()
-                )
+            every: list[Segment] = []  # where no index of requests says which rows to look at
+            for segment in part:
+                numbers = self._of_request(segment, question.request) if question.request else None
+                if numbers is None:
+                    every.append(segment)
+                elif numbers:
+                    among = where.and_(f"file_row_number IN ({', '.join(map(str, numbers))})")
+                    add(self._search(look, [segment], among, order, limit))
+            if every:
+                add(self._search(look, every, where, order, limit))
         rows = self._rows(look, places[: question.limit])
         after = None
         if len(places) > question.limit or len(rows) < len(places):
             after = Place(time=rows[-1].entry["time"], log=rows[-1].log, index=rows[-1].index)
         return Answered(origin=self._origin, rows=tuple(rows), after=after, missing=self._missing())
 
-    def _of_request(
-        self, look: "_Look", segment: Segment, request: str, where: questions.Condition
+    def _of_request(self, segment: Segment, request: str) -> list[int] | None:
+        return requests.rows(self._directory / _files(segment.name)[1], request)
+
+    def _search(
+        self, look: "_Look", segments: list[Segment], where: questions.Condition, order: str, limit: int
     ) -> list[tuple[int, str, int, str, int]]:
-        rows = requests.rows(self._directory / _files(segment.name)[1], request)
-        if not rows:
-            return []
-        among = where.and_(f"file_row_number IN ({', '.join(map(str, rows))})")
         return look.cursor.execute(
             f'SELECT "time", "log", "index", filename, file_row_number '
-            f"FROM {self._located([segment])} {among.where}",
-            among.given,
+            f"FROM {self._located(segments)} {where.where} ORDER BY {order} LIMIT ?",
+            [*where.given, limit],
         ).fetchall()
 
     def _located(self, segments: Iterable[Segment]) -> str:
@@ -837,11 +854,10 @@ def _may_have(segment: Segment, question: Question) -> bool:
     return True
 
 
-def _each(cursor: duckdb.DuckDBPyConnection) -> Iterator[str | None]:
-    """The values of the one column, a piece at a time."""
+def _each(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[str | None, ...]]:
+    """The rows, read a piece at a time."""
     while rows := cursor.fetchmany(65_536):
-        for (value,) in rows:
-            yield value
+        yield from rows
 
 
 def _files(name: str) -> tuple[str, str]:

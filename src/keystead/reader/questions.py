@@ -47,15 +47,10 @@ SHOW: Final = ", ".join(
 ORDER: Final = '"time", "log", "index"'
 BACKWARDS: Final = '"time" DESC, "log" DESC, "index" DESC'
 
-_EQUAL: Final = (
-    "access_key",
-    "account",
-    "action",
-    "outcome",
-    "decision",
-    "request",
-    "trace",
-)
+_EQUAL: Final[Mapping[str, str]] = {
+    **{name: f'"{name}" = ?' for name in ("access_key", "account", "action", "outcome", "decision", "trace")},
+    "request": "(request = ? OR client_request = ?)",
+}
 
 _DIMENSION: Final[Mapping[str, str]] = {
     **{name: f'"{name}"' for name in DIMENSIONS},
@@ -100,10 +95,10 @@ def condition(question: Question, sources: list[str] | None = None) -> Condition
         found = found.and_('"time" >= ?', question.since)
     if question.until:
         found = found.and_('"time" < ?', question.until)
-    for name in _EQUAL:
+    for name, test in _EQUAL.items():
         value = getattr(question, name)
         if value:
-            found = found.and_(f'"{name}" = ?', value)
+            found = found.and_(test, *[value] * test.count("?"))
     if question.principal:
         found = _by_principal(found, question.principal)
     if question.key:

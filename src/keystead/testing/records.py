@@ -21,7 +21,7 @@ from keystead.service.entry import CRYPTOGRAPHIC, OK, Entry, decode, encode
 Located = tuple[str, int, bytes]
 """An entry's log, its index and its bytes."""
 
-_EQUAL: Final = ("access_key", "account", "action", "context", "decision", "outcome", "request", "trace")
+_EQUAL: Final = ("access_key", "account", "action", "context", "decision", "outcome", "trace")
 _HOUR: Final = 3600 * 1_000_000
 
 
@@ -94,6 +94,7 @@ def matches(entry: Entry, question: Question) -> bool:
         and entry.time >= question.since
         and (not question.until or entry.time < question.until)
         and all(getattr(question, name) in ("", getattr(entry, name)) for name in _EQUAL)
+        and (not question.request or question.request in (entry.request, entry.client_request))
         and (not question.principal or _is(entry.principal, question.principal))
         and (not question.key or _about(entry, question.key, question.version))
         and (not question.source or entry.source in question.sources or _from(entry.source, question.source))

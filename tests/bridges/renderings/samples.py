@@ -23,6 +23,7 @@ USED = Entry(
     action="kms:Decrypt",
     auth="sigv4",
     ciphertext="c1" * 32,
+    client_request="order-7|a=b]",
     context="c0" * 32,
     decided_by="identity-policy",
     decision="Allow",

@@ -241,6 +241,7 @@ def test_what_is_ours_is_beside_it() -> None:
         "action": "kms:Decrypt",
         "auth": "sigv4",
         "ciphertextSha256": USED.ciphertext,
+        "clientRequestId": USED.client_request,
         "decidedBy": "identity-policy",
         "decision": "Allow",
         "encryptionContextSha256": USED.context,

@@ -46,6 +46,7 @@ def test_a_collector_can_filter_without_reading_the_message() -> None:
         "region": USED.region,
         "source": USED.source,
         "request": USED.request,
+        "client_request": USED.client_request,
         "trace": USED.trace,
     }
 

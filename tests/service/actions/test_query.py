@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from typing_extensions import override
 
 from keystead.core.errors import QueryUnavailable
@@ -143,11 +144,31 @@ def forged(bench: ServiceBench) -> str:
         ({"by": ("colour",)}, "not by colour"),
         ({"version": 3}, "name the key"),
         ({"source": "10.0.0.0/99"}, "an address, or a network"),
+        ({"since": 2, "until": 1}, "ends before it begins"),
+        ({"since": 2, "until": 2}, "until must be after since"),
     ],
 )
 def test_what_makes_no_sense_is_refused(bench: ServiceBench, asked: dict[str, Any], problem: str) -> None:
     """With what would."""
     assert problem in bench.refusal(q.QueryAudit(**asked))
+
+
+def test_a_time_that_ends_before_it_begins_is_refused_for_what_somebody_did(bench: ServiceBench) -> None:
+    """An end without a beginning is none of those."""
+    assert "InvalidRequest" in bench.refusal(q.AuditReach(principal=ALICE, since=2, until=1))
+    assert bench.do(q.AuditReach(principal=ALICE, until=1)).did == []
+    assert events(bench, until=1) == []
+
+
+def test_a_request_is_found_by_what_its_client_calls_it(bench: ServiceBench) -> None:
+    """By those whom it concerns."""
+    key = bench.key()
+    bench.do(c.DescribeKey(key), replace(bench.caller(), client_request="order-7"))
+    request = last(bench)
+    assert bench.records[-1].client_request == "order-7"
+    assert events(bench, request="order-7") == events(bench, request=request) == [request]
+    _, other = other_account(bench)
+    assert events(bench, other, request="order-7") == []
 
 
 def test_who_may_not_ask_learns_nothing(bench: ServiceBench) -> None:
@@ -164,6 +185,26 @@ def test_what_is_asked_is_on_record_within_bounds(bench: ServiceBench) -> None:
     key = bench.key()
     bench.do(q.QueryAudit(key=key, principal="x" * 2000))
     assert bench.records[-1].subject == f"key={key.name} principal={'x' * 2000}"[:500]
+
+
+def test_an_account_counts_by_account_what_concerns_it(bench: ServiceBench) -> None:
+    """Others that used its keys among them, and nothing of what those do among themselves."""
+    account, admin = other_account(bench)
+    theirs = bench.do(c.CreateKey(), admin).key
+    shared = KeyReference(theirs.id, account=account, region=REGION)
+    bench.do(c.PutKeyPolicy(shared, document(allow("kms:*", Principal={"AWS": [account, ACCOUNT]}))), admin)
+    bench.do(c.Encrypt(shared, b"x"))
+    bench.do(c.Encrypt(shared, b"x"), admin)
+    used(bench, bench.key())
+
+    def uses(who: str, **asked: Any) -> dict[str, int]:
+        counts = bench.do(q.QueryAudit(uses=True, by=("account",), **asked), who).counts
+        return {count.by[0]: count.count for count in counts}
+
+    assert uses(admin) == {account: 1, ACCOUNT: 1}
+    assert uses("admin") == {ACCOUNT: 3}
+    assert uses("admin", everything=True) == {ACCOUNT: 3, account: 1}
+    assert "AccessDenied" in bench.refusal(q.QueryAudit(everything=True, by=("account",)), admin)
 
 
 # --- accounts ------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def line(event: Event) -> str:
             },
         ),
         **_custom("cn", {"keyVersion": entry.version or "", "index": event.index}),
-        **_custom("flexString", {"missing": entry.missing}),
+        **_custom("flexString", {"missing": entry.missing, "clientRequestId": entry.client_request}),
     }
     extension = " ".join(f"{key}={extend(str(value))}" for key, value in told.items() if value != "")
     return "|".join((*map(_heading, head), extension))

@@ -284,6 +284,7 @@ def _additional(event: Event) -> dict[str, Any]:
         "action": entry.action,
         "auth": entry.auth,
         "ciphertextSha256": entry.ciphertext,
+        "clientRequestId": entry.client_request,
         "decidedBy": entry.decided_by,
         "decision": entry.decision,
         "detail": entry.detail,

@@ -312,6 +312,7 @@ def _unmapped(entry: Entry, of: Class) -> dict[str, object]:
             "algorithm": entry.algorithm,
             "auth": entry.auth,
             "ciphertext": entry.ciphertext,
+            "client_request": entry.client_request,
             "context": entry.context,
             "decided_by": entry.decided_by,
             "detail": entry.detail,

@@ -51,6 +51,7 @@ def structured_data(event: Event) -> bytes:
         "region": entry.region,
         "source": entry.source,
         "request": entry.request,
+        "client_request": entry.client_request,
         "trace": entry.trace,
     }
     return element(SD_ID, {name: value for name, value in told.items() if value})

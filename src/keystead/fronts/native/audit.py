@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from keystead.core.query import MOST_ROWS, Count
+from keystead.core.query import DIMENSIONS, MOST_ROWS, Count
 from keystead.fronts.aws.names import key_reference
 from keystead.fronts.native.row import Id, Row
 from keystead.service.commands import query as c
@@ -33,7 +33,7 @@ class _Query(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     until: Time = 0
     uses: bool = False
     everything: bool = False
-    by: Annotated[tuple[Id, ...], msgspec.Meta(max_length=6)] = ()
+    by: Annotated[tuple[Id, ...], msgspec.Meta(max_length=len(DIMENSIONS))] = ()
     oldest_first: bool = False
     limit: Limit = 100
     marker: Text = ""

@@ -97,6 +97,7 @@ def audit_reach(command: c.AuditReach, desk: Desk) -> Reach:
     """
     desk.entry.subject = command.principal[:SUBJECT_CHARACTERS]
     desk.allow("keystead:QueryAudit")
+    _check_times(command.since, command.until)
     principal = desk.tx.principal(command.principal)
     if principal is None or principal.account != desk.account:
         raise NotFound(f"There is no principal {command.principal} in this account.")
@@ -134,6 +135,7 @@ def _question(command: c.QueryAudit, desk: Desk) -> Question:
     """The question, parsed, and bounded to what the caller may see."""
     if not 1 <= command.limit <= MOST_ROWS:
         raise InvalidRequest(f"The limit is from 1 to {MOST_ROWS}.")
+    _check_times(command.since, command.until)
     if command.context and _DIGEST.fullmatch(command.context) is None:
         raise InvalidRequest("The context is asked for by its SHA-256, as 64 hexadecimal digits.")
     if command.source:
@@ -167,6 +169,12 @@ def _question(command: c.QueryAudit, desk: Desk) -> Question:
         oldest_first=command.oldest_first,
         limit=command.limit,
     )
+
+
+def _check_times(since: int, until: int) -> None:
+    """Refuse a time in which nothing can be: to find nothing there would say that there was nothing."""
+    if until and until <= since:
+        raise InvalidRequest("The time that is asked about ends before it begins: until must be after since.")
 
 
 def _key(reference: KeyReference, desk: Desk) -> str:
