@@ -29,9 +29,10 @@ Requests are held against AWS's own model: names, types, required members and bo
 are the errors that tell of them. [Error codes](errors.md) says which of our errors AWS clients see as which
 type.
 
-All of AWS's {all} operations are here. Each works and fails with each error that AWS documents for it in
-`tests/e2e/test_every_operation.py`, which also says of every error that cannot be had here why not. What each does in
-each state of a key is held against AWS's table in `tests/e2e/test_key_states.py`.
+All of AWS's {all} operations are here. `tests/e2e/test_every_operation.py` sees each of them work, and provokes each
+error that AWS documents for it or says why it cannot be had there. `tests/e2e/test_key_states.py` asks for each
+operation that names a key in each state of a key, and holds the answer against AWS's table; what the transient states
+`Creating` and `Updating` allow is held against [our own](key-states.md).
 
 """
 

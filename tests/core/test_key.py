@@ -59,7 +59,7 @@ def told(state: State, event: Event) -> tuple[type[KeysteadError], str]:
         State.PENDING_IMPORT: (InvalidKeyState, f"{ARN} is pending import."),
         State.ENABLED: (InvalidKeyState, f"{ARN} is Enabled: cannot {event}."),
         State.DISABLED: (KeyDisabled, f"{ARN} is disabled."),
-        State.UPDATING: (InvalidKeyState, f"{ARN} is Updating: cannot {event}."),
+        State.UPDATING: (InvalidKeyState, f"{ARN} is updating."),
         State.PENDING_DELETION: (InvalidKeyState, f"{ARN} is pending deletion."),
         State.PENDING_REPLICA_DELETION: (InvalidKeyState, f"{ARN} is pending deletion."),
     }[state]

@@ -111,6 +111,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
 }
 
 _DELETING = (State.PENDING_DELETION, State.PENDING_REPLICA_DELETION)
+_PASSING = (State.CREATING, State.UPDATING)
 
 
 class Origin(StrEnum):
@@ -201,8 +202,8 @@ class Key:
             return InvalidKeyState(f"{self.arn} is pending deletion.")
         if self.state is State.PENDING_IMPORT:
             return InvalidKeyState(f"{self.arn} is pending import.")
-        if self.state is State.CREATING:
-            return InvalidKeyState(f"{self.arn} is creating.")
+        if self.state in _PASSING:
+            return InvalidKeyState(f"{self.arn} is {self.state.lower()}.")
         return InvalidKeyState(f"{self.arn} is {self.state}: cannot {event}.")
 
 

@@ -285,7 +285,7 @@ def test_actions_do_what_the_table_says(bench: ServiceBench, state: State, event
                     State.CREATING: f"InvalidKeyState: {key_arn(key)} is creating.",
                     State.PENDING_IMPORT: f"InvalidKeyState: {key_arn(key)} is pending import.",
                     State.DISABLED: f"KeyDisabled: {key_arn(key)} is disabled.",
-                    State.UPDATING: f"InvalidKeyState: {key_arn(key)} is Updating: cannot {event}.",
+                    State.UPDATING: f"InvalidKeyState: {key_arn(key)} is updating.",
                     State.PENDING_DELETION: f"InvalidKeyState: {key_arn(key)} is pending deletion.",
                     State.PENDING_REPLICA_DELETION: f"InvalidKeyState: {key_arn(key)} is pending deletion.",
                     State.DESTROYED: f"NotFound: Key '{key_arn(key)}' does not exist",
