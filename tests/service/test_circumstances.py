@@ -429,6 +429,21 @@ def reference_of(bench: ServiceBench, key: KeyReference) -> KeyReference:
     return KeyReference(arn.rpartition("/")[2], account=ACCOUNT, region=REGION)
 
 
+def test_the_values_of_a_family_are_found_once() -> None:
+    """The tags are asked for once, however many of them policies speak of, and whether there are such or not."""
+    calls = []
+
+    def tags() -> tuple[tuple[str, str], ...]:
+        calls.append("tags")
+        return ("Team", "a"), ("team", "b"), ("TEAM", "c"), ("Stage", "test")
+
+    at = Circumstances(caller=ServiceBench().caller(), entry=Entry(), action="kms:Encrypt", tags=tags)
+    wanted = {"team": ("a", "b", "c"), "stage": "test", "none": None, "other": None}
+    for _ in range(2):
+        assert {name: at.get(f"aws:resourcetag/{name}") for name in wanted} == wanted
+    assert calls == ["tags"]
+
+
 def test_only_re_encryption_can_stay_on_one_key() -> None:
     """Other requests, and those about no key, have no such value."""
     bench = ServiceBench()

@@ -48,6 +48,7 @@ class Circumstances:
     """
 
     __slots__ = (
+        "_known",
         "action",
         "alias",
         "aliases",
@@ -90,18 +91,27 @@ class Circumstances:
         self.aliases = aliases
         self.claims = claims  # of the caller's token, by condition key in lower case
         self.resource_account = resource_account or (key.account if key else caller.identity.account)
+        # What was asked for already, so that each value is found once for all policies and statements.
+        self._known: dict[str, Value | None] = {}
 
     def get(self, name: str, /) -> Value | None:
         """The value of the condition key with this name, in lower case."""
+        known = self._known
+        if name in known:
+            return known[name]
         fixed = _KEYS.get(name)
-        if fixed is not None:
-            return fixed(self)
+        value = self._by_family(name) if fixed is None else fixed(self)
+        known[name] = value
+        return value
+
+    def _by_family(self, name: str) -> Value | None:
+        known = self._known
         for family, pairs in _FAMILIES.items():
             if name.startswith(family):
-                rest = name[len(family) :]
-                # Names that differ only in case share a condition key: then it has several values.
-                found = tuple(value for key, value in pairs(self) if key.lower() == rest)
-                return found if len(found) > 1 else next(iter(found), None)
+                if family not in known:
+                    known[family] = None  # which is no key's name: it says that the family is known
+                    _add(known, family, pairs(self))
+                return known.get(name)
         return self.claims.get(name)
 
     def member(self, name: str, *actions: str) -> object:
@@ -125,6 +135,18 @@ class Circumstances:
     def moment(self) -> datetime:
         """When the request came."""
         return datetime.fromtimestamp(self.entry.time / _MICRO, UTC)
+
+
+def _add(known: dict[str, Value | None], family: str, pairs: Pairs) -> None:
+    """Add all that a family has."""
+    for end, value in pairs:
+        name = family + end.lower()
+        before = known.get(name)
+        # Names that differ only in case share a condition key: then it has several values.
+        if before is None:
+            known[name] = value
+        else:
+            known[name] = (*((before,) if isinstance(before, str) else before), value)
 
 
 Fixed = Callable[[Circumstances], Value | None]

@@ -29,8 +29,6 @@ from keystead.core.policy.document import (
     MAX_SID,
     VERSIONS,
     Document,
-    Effect,
-    Statement,
     check_denials,
     default_key_policy,
     parse_guardrail,
@@ -39,6 +37,7 @@ from keystead.core.policy.document import (
     parse_trust_policy,
     version_of,
 )
+from keystead.core.policy.statement import Effect, Statement
 
 __all__ = [
     "MAX_BYTES",

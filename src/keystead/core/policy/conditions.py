@@ -26,6 +26,7 @@ from typing import Final
 from keystead.core.policy.wildcards import (
     Get,
     Live,
+    Matcher,
     Template,
     Variable,
     matcher,
@@ -49,6 +50,15 @@ class Condition:
     wanted: tuple[str, ...]
     test: Test
     keys: frozenset[str]  # the condition keys it needs, in lower case
+    by_value: bool = (
+        False  # the values of its keys are such as come again, so that the outcome may be remembered
+    )
+    equal: frozenset[str] | None = (
+        None  # of a text: the ones with which it holds, if that is all there is to it
+    )
+    of_text: Matcher | None = (
+        None  # the same by something that tells, without a word about missing or several
+    )
 
     @property
     def text(self) -> str:
@@ -72,7 +82,8 @@ def condition(name: str, key: str, values: Sequence[str], *, variables: bool, de
     if rest == "Null":
         if quantifier:
             return None
-        return Condition(name, key, tuple(values), _null(folded, values), frozenset({folded}))
+        keys = frozenset({folded})
+        return Condition(name, key, tuple(values), _null(folded, values), keys, _by_value(rest, keys))
     base = rest.removesuffix("IfExists")
     found = OPERATORS.get(base)
     if found is None:
@@ -83,6 +94,8 @@ def condition(name: str, key: str, values: Sequence[str], *, variables: bool, de
     ]
     match = compile_values(templates)
     if_exists = rest != base
+    equal: frozenset[str] | None = None
+    of_text: Matcher | None = None
     if quantifier == "ForAllValues":
         test = _for_all(folded, match, negated=negated)
     elif quantifier == "ForAnyValue":
@@ -90,11 +103,21 @@ def condition(name: str, key: str, values: Sequence[str], *, variables: bool, de
     else:
         missing, every = negated or if_exists, any if deny else all
         test = _plain(folded, match, negated=negated, missing=missing, every=every)
-        if base in ("StringEquals", "StringNotEquals") and not any(each.keys for each in templates):
-            wanted = frozenset(each.spelled() for each in templates)
-            test = _one_of(folded, wanted, negated=negated, otherwise=test)
+        if base in _ALONE and not any(each.keys for each in templates):
+            of_text, equal = _ALONE[base](templates)
+            test = _alone(folded, of_text, otherwise=test)
     keys = frozenset({folded}).union(*(each.keys for each in templates))
-    return Condition(name, key, tuple(values), test, keys)
+    return Condition(name, key, tuple(values), test, keys, _by_value(base, keys), equal, of_text)
+
+
+_EVER_NEW: Final = frozenset(
+    {"aws:currenttime", "aws:epochtime", "aws:multifactorauthage", "aws:tokenissuetime"}
+)
+
+
+def _by_value(base: str, keys: frozenset[str]) -> bool:
+    """Whether it is worth while to remember what a condition comes to: times and numbers hardly come again."""
+    return keys.isdisjoint(_EVER_NEW) and not base.startswith(("Numeric", "Date"))
 
 
 # --- how many of the request's values --------------------------------------------------------------------
@@ -114,14 +137,12 @@ def _plain(
     return test
 
 
-def _one_of(key: str, wanted: frozenset[str], *, negated: bool, otherwise: Test) -> Test:
+def _alone(key: str, of_text: Matcher, *, otherwise: Test) -> Test:
     """The same as `_plain` with a shorter way for the commonest conditions."""
 
     def test(get: Get) -> bool:
         value = get(key)
-        if isinstance(value, str):
-            return (value in wanted) is not negated
-        return otherwise(get)
+        return bool(of_text(value)) if isinstance(value, str) else otherwise(get)
 
     return test
 
@@ -190,12 +211,16 @@ def _like(templates: Sequence[Template]) -> Match:
     filled = [varying(each, wildcards=True) for each in templates if each.keys]
     if fixed is None:
         return lambda _value, _get: True
+    if not filled:
+        return lambda value, _: bool(fixed(value))
     return lambda value, get: bool(fixed(value)) or any(fits(value, get) for fits in filled)
 
 
 def _arns(templates: Sequence[Template]) -> Match:
     """Each of the six parts of an ARN is compared with its own part, so no asterisk reaches over a colon."""
     tests = [_arn(each) for each in templates]
+    if len(tests) == 1:
+        return tests[0]
     return lambda value, get: any(fits(value, get) for fits in tests)
 
 
@@ -207,20 +232,26 @@ def _arn(each: Template) -> Match:
     parts = each.split()
     if len(parts) != _COLONS + 1 or parts[0] != Template((Live("arn"),)):
         raise Unreadable("must be an ARN, of six parts with colons between, or one variable")
-    fits = [varying(part, wildcards=True) if part.keys else _fixed(part) for part in parts]
+    # Parts that are an asterisk need no test.
+    tests = [(place, test) for place, test in enumerate(map(_part, parts)) if test is not None]
 
     def match(value: str, get: Get) -> bool:
         found = value.split(":", _COLONS)
-        return len(found) == len(fits) and all(
-            test(part, get) for test, part in zip(fits, found, strict=True)
-        )
+        if len(found) <= _COLONS:
+            return False
+        for place, test in tests:  # noqa: SIM110 - to make a generator takes longer than the tests
+            if not test(found[place], get):
+                return False
+        return True
 
     return match
 
 
-def _fixed(part: Template) -> Match:
+def _part(part: Template) -> Match | None:
+    if part.keys:
+        return varying(part, wildcards=True)
     test = matcher([part])
-    return (lambda _part, _get: True) if test is None else (lambda value, _: bool(test(value)))
+    return None if test is None else lambda value, _: bool(test(value))
 
 
 _COLONS: Final = 5  # in an ARN, before the part that names the resource
@@ -324,7 +355,10 @@ def _addresses(templates: Sequence[Template]) -> Match:
 
     def match(value: str, _get: Get) -> bool:
         version, number_ = _address(value)
-        return any(version == v and number_ & mask == network for v, network, mask in wanted)
+        for v, network, mask in wanted:  # noqa: SIM110 - to make a generator takes longer than the tests
+            if number_ & mask == network and version == v:
+                return True
+        return False
 
     return match
 
@@ -351,6 +385,24 @@ def _template(value: str, *, variables: bool) -> Template:
 
 
 Compile = Callable[[Sequence[Template]], Match]
+
+
+def _equal(templates: Sequence[Template]) -> tuple[Matcher, frozenset[str] | None]:
+    wanted = frozenset(each.spelled() for each in templates)
+    return wanted.__contains__, wanted
+
+
+def _unequal(templates: Sequence[Template]) -> tuple[Matcher, frozenset[str] | None]:
+    wanted = frozenset(each.spelled() for each in templates)
+    return (lambda value: value not in wanted), None
+
+
+def _alike(templates: Sequence[Template]) -> tuple[Matcher, frozenset[str] | None]:
+    return matcher(templates) or (lambda _: True), None
+
+
+_ALONE: Final = {"StringEquals": _equal, "StringNotEquals": _unequal, "StringLike": _alike}
+"""The operators that have, without variables, a short way for a single text."""
 
 OPERATORS: Final[dict[str, tuple[Compile, bool]]] = {
     "StringEquals": (_strings, False),

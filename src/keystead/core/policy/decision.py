@@ -30,7 +30,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from keystead.core.policy.conditions import Condition
-from keystead.core.policy.document import Document, Effect, Statement
+from keystead.core.policy.document import Document
+from keystead.core.policy.statement import Effect, Ordered, Statement
 from keystead.core.policy.wildcards import Get, Value
 
 KEY_POLICY: Final = "key-policy"
@@ -267,24 +268,13 @@ class _Asked:
             self._get = _NOTHING.get if values is None else values.get
         return self._get
 
-    def first(self, statements: Iterable[Statement]) -> Statement | None:
+    def first(self, among: Ordered | None) -> Statement | None:
         """The first of these statements, all about action and resource, of which the rest holds as well."""
-        for statement in statements:
-            if statement.fixed:
-                return statement
-            get = self._get or self.get()
-            open_covers = statement.open_resources
-            if open_covers is None or open_covers(self.question.resource, get):
-                for test in statement.tests:
-                    if not test(get):
-                        break
-                else:
-                    return statement
-        return None
+        if among is None:
+            return None
+        return among.fixed or among.first(self._get or self.get(), self.question.resource)
 
-    def first_to(
-        self, names: Iterable[str], statements: Mapping[str, tuple[Statement, ...]]
-    ) -> Statement | None:
+    def first_to(self, names: Iterable[str], statements: Mapping[str, Ordered]) -> Statement | None:
         """The same, of those that name one of these."""
         for name in names:
             those = statements.get(name)
@@ -302,18 +292,27 @@ class _Asked:
             if (found := self.first(document.about(action, resource).denies)) is not None:
                 return GUARDRAIL, document, found
         key_policy = question.key_policy
-        if key_policy is not None and (about := key_policy.about(action, resource)).denies:
+        if key_policy is not None and (about := key_policy.about(action, resource)).denies is not None:
             found = self.first_to(self.names, about.denies_to)
-            if found is None:
-                found = self.first(s for s in about.denies_but if not self._spared(s))
+            if found is None and about.denies_but is not None:
+                found = self._first_unspared(about.denies_but)
             if found is not None:
                 return KEY_POLICY, key_policy, found
         denies = question.identity_policy.about(action, resource).denies
-        if denies and (found := self.first(denies)) is not None:
+        if denies is not None and (found := self.first(denies)) is not None:
             return IDENTITY_POLICY, question.identity_policy, found
         for kind, document in question.others():
             if (found := self.first(document.about(action, resource).denies)) is not None:
                 return kind, document, found
+        return None
+
+    def _first_unspared(self, among: Ordered) -> Statement | None:
+        """The first of these statements with a NotPrincipal that does not spare the caller."""
+        spared = sum(1 << index for index, each in enumerate(among.statements) if self._spared(each))
+        for index, each in enumerate(among.statements):
+            if not spared >> index & 1:
+                # Before a statement that holds anyway, nothing is asked of the request.
+                return each if each.fixed else among.first(self.get(), self.question.resource, spared)
         return None
 
     def _spared(self, statement: Statement) -> bool:

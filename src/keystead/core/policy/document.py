@@ -9,16 +9,16 @@ others, and for a key policy also by whom they name: what it costs does not grow
 
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from keystead.core.errors import MalformedPolicy
 from keystead.core.policy import keys
 from keystead.core.policy.actions import misnamed, near
-from keystead.core.policy.conditions import Condition, Test, Unreadable, condition
+from keystead.core.policy.conditions import Condition, Unreadable, condition
+from keystead.core.policy.statement import Effect, Memory, Ordered, Statement
 from keystead.core.policy.wildcards import (
     Get,
     Live,
@@ -26,6 +26,7 @@ from keystead.core.policy.wildcards import (
     Template,
     Variable,
     matcher,
+    needle,
     pattern,
     template,
     varying,
@@ -43,85 +44,82 @@ MAX_SID: Final = 256
 VERSIONS: Final = ("2012-10-17", "2008-10-17")
 """Of the language. The second, which holds where none is named, has no policy variables."""
 
-_ACTIONS_KEPT: Final = 1024  # for which one document keeps the statements
-_RESOURCES_KEPT: Final = 128  # for each of these
+_ACTIONS_KEPT: Final = 1024  # for which one document keeps the statements; there are not that many
+_CHOICES_KEPT: Final = 256  # of statements, for each of these
 
-
-class Effect(StrEnum):
-    """What a statement does when it matches."""
-
-    ALLOW = "Allow"
-    DENY = "Deny"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """One statement, compiled."""
-
-    label: str  # the Sid, or #index from 0
-    effect: Effect
-    principals: frozenset[str] = frozenset()  # ARNs, account numbers, services' names or "*"
-    all_but: bool = False  # the principals are those of a NotPrincipal
-    actions: re.Pattern[str]
-    not_actions: bool = False
-    resources: Matcher | None = None  # None: every one, or it takes `open_resources` to tell
-    open_resources: Callable[[str, Get], bool] | None = None
-    conditions: tuple[Condition, ...] = ()
-    tests: tuple[Test, ...] = ()  # of the conditions
-    keys: frozenset[str] = frozenset()  # the condition keys that it needs, in lower case
-    fixed: bool = True  # it needs none
-    misnamed: tuple[str, ...] = ()  # actions that it means to deny, and that there are not
-
-    def about(self, action: str) -> bool:
-        """Whether it speaks of an action."""
-        return (self.actions.fullmatch(action) is not None) is not self.not_actions
+RESOURCES: Final = Memory(65_536)
+"""Which statements are about a resource, for all documents together."""
 
 
 class Selection:
-    """The statements of one document about one action, and of those the ones about a resource.
+    """The statements of one document about one action on some resource.
 
     Whether a resource's variables and the conditions hold as well is for each request to tell.
     """
 
-    __slots__ = ("_all", "_on", "allows", "allows_to", "denies", "denies_but", "denies_to")
+    __slots__ = ("allows", "allows_to", "denies", "denies_but", "denies_to")
 
-    def __init__(self, statements: Sequence[Statement], *, narrow: bool = True) -> None:
-        self._all = statements
-        narrows = narrow and any(s.resources is not None for s in statements)
-        self._on: dict[str, Selection] | None = {} if narrows else None
-        self.allows = tuple(s for s in statements if s.effect is Effect.ALLOW)
-        self.denies = tuple(s for s in statements if s.effect is Effect.DENY)
-        self.denies_but = tuple(s for s in self.denies if s.all_but)
-        self.allows_to = _by_name(self.allows)
-        self.denies_to = _by_name(s for s in self.denies if not s.all_but)
-
-    def on(self, resource: str) -> "Selection":
-        """Those about a resource."""
-        narrower = self._on
-        if narrower is None:
-            return self
-        found = narrower.get(resource)
-        if found is None:
-            if len(narrower) >= _RESOURCES_KEPT:
-                narrower.clear()
-            found = narrower[resource] = Selection(
-                [s for s in self._all if s.resources is None or s.resources(resource)], narrow=False
-            )
-        return found
+    def __init__(self, statements: Sequence[Statement]) -> None:
+        allows = [s for s in statements if s.effect is Effect.ALLOW]
+        denies = [s for s in statements if s.effect is Effect.DENY]
+        self.allows = _ordered(allows)
+        self.denies = _ordered(denies)
+        self.denies_but = _ordered([s for s in denies if s.all_but])
+        self.allows_to = _by_name(allows)
+        self.denies_to = _by_name([s for s in denies if not s.all_but])
 
 
-def _by_name(statements: Iterable[Statement]) -> Mapping[str, tuple[Statement, ...]]:
-    found: dict[str, list[Statement]] = {}
-    for statement in statements:
+def _ordered(statements: Sequence[Statement]) -> Ordered | None:
+    return Ordered(tuple(statements)) if statements else None
+
+
+def _by_name(statements: Sequence[Statement]) -> Mapping[str, Ordered]:
+    found: dict[str, list[int]] = {}
+    for index, statement in enumerate(statements):
         for name in statement.principals:
-            found.setdefault(name, []).append(statement)
-    return {name: tuple(those) for name, those in found.items()}
+            found.setdefault(name, []).append(index)
+    # Names of the same statements share what these have.
+    choices = {tuple(those) for those in found.values()}
+    ordered = {choice: Ordered(tuple(statements[index] for index in choice)) for choice in choices}
+    return {name: ordered[tuple(those)] for name, those in found.items()}
+
+
+class _About:
+    """The statements of one document about one action, and of those the ones about a resource.
+
+    Which these are is told by bits, one for each statement of the document: many resources have the same.
+    """
+
+    __slots__ = ("_choices", "_statements")
+
+    def __init__(self, statements: Sequence[tuple[int, Statement]]) -> None:
+        self._statements = statements
+        self._choices: OrderedDict[int, Selection] = OrderedDict()
+
+    def on(self, covering: int) -> Selection:
+        """Those that are among the ones about a resource."""
+        found = self._choices.get(covering)
+        if found is None:
+            found = self._choices[covering] = Selection([s for bit, s in self._statements if bit & covering])
+            if len(self._choices) > _CHOICES_KEPT:
+                self._choices.popitem(last=False)
+        return found
 
 
 class Document:
     """A parsed policy."""
 
-    __slots__ = ("_selections", "depends_on", "name", "statements", "version")
+    __slots__ = (
+        "_about",
+        "_always",
+        "_covering",
+        "_covers",
+        "_selections",
+        "depends_on",
+        "name",
+        "statements",
+        "version",
+    )
 
     def __init__(self, statements: tuple[Statement, ...] = (), name: str = "", version: str = "") -> None:
         self.statements = statements
@@ -129,16 +127,41 @@ class Document:
         self.name = name  # which one it is, for the explanation: an ARN, say
         self.depends_on: frozenset[str] = frozenset().union(*(s.keys for s in statements))
         """The condition keys, in lower case, that a decision by this policy may need."""
+        self._covers = tuple(
+            (1 << index, s.within, s.resources)
+            for index, s in enumerate(statements)
+            if s.resources is not None
+        )
+        self._always = sum(1 << index for index, s in enumerate(statements) if s.resources is None)
+        self._covering: dict[str, int] = {}
+        # Where all statements are about all resources, an action is enough to find them.
         self._selections: dict[str, Selection] = {}
+        self._about: dict[str, _About] = {}
 
     def about(self, action: str, resource: str) -> Selection:
         """Its statements about an action on a resource."""
-        found = self._selections.get(action)
-        if found is None:
-            if len(self._selections) >= _ACTIONS_KEPT:
-                self._selections.clear()
-            found = self._selections[action] = Selection([s for s in self.statements if s.about(action)])
-        return found.on(resource)
+        if not self._covers:
+            found = self._selections.get(action)
+            if found is None:
+                if len(self._selections) >= _ACTIONS_KEPT:
+                    self._selections.clear()
+                found = self._selections[action] = Selection([s for s in self.statements if s.about(action)])
+            return found
+        covering = self._covering.get(resource)
+        if covering is None:
+            covering = self._always
+            for bit, within, covers in self._covers:
+                if within in resource and covers(resource):
+                    covering |= bit
+            RESOURCES.keep(self._covering, resource, covering)
+        about = self._about.get(action)
+        if about is None:
+            if len(self._about) >= _ACTIONS_KEPT:
+                self._about.clear()
+            about = self._about[action] = _About(
+                [(1 << index, s) for index, s in enumerate(self.statements) if s.about(action)]
+            )
+        return about.on(covering)
 
 
 def version_of(text: str) -> str:
@@ -290,12 +313,13 @@ def _statement(
     who, all_but = _principals(raw, where, effect) if form.principals else (frozenset[str](), False)
     what, not_actions = _either(raw, "Action", where)
     which, not_resources = _either(raw, "Resource", where) if form.resources else (["*"], False)
-    resources, open_resources, needed = _resources(which, where, negated=not_resources, variables=variables)
+    resources, within, open_resources, needed = _resources(
+        which, where, negated=not_resources, variables=variables
+    )
     issuers = _issuers(who) if form.claims else ()
     conditions = _conditions(
         raw.get("Condition", {}), where, issuers, variables=variables, deny=effect == "Deny"
     )
-    needed = needed.union(*(each.keys for each in conditions))
     return Statement(
         label=label,
         effect=Effect(effect),
@@ -305,10 +329,12 @@ def _statement(
         actions=pattern((Template((Live(w),)) for w in what), re.IGNORECASE | re.ASCII),
         not_actions=not_actions,
         resources=resources,
+        within=within,
         open_resources=open_resources,
+        open_keys=needed,
         conditions=conditions,
         tests=tuple(each.test for each in conditions),
-        keys=needed,
+        keys=needed.union(*(each.keys for each in conditions)),
         fixed=open_resources is None and not conditions,
         misnamed=tuple(filter(misnamed, what)) if effect == "Deny" and not not_actions else (),
     )
@@ -402,8 +428,11 @@ _KINDS: Final = {
 
 def _resources(
     texts: list[str], where: str, *, negated: bool, variables: bool
-) -> tuple[Matcher | None, Callable[[str, Get], bool] | None, frozenset[str]]:
-    """What tells which resources a statement is about: a test, a test that needs values, and which values."""
+) -> tuple[Matcher | None, str, Callable[[str, Get], bool] | None, frozenset[str]]:
+    """What tells which resources a statement is about.
+
+    That is a test with a text that is in all of them, or a test that needs values and which values.
+    """
     element = f"{where}: {'NotResource' if negated else 'Resource'}"
     templates = []
     for text in texts:
@@ -418,15 +447,17 @@ def _resources(
     needed = frozenset[str]().union(*(each.keys for each in templates))
     plain = matcher([each for each in templates if not each.keys])
     if plain is None:
-        return ((lambda _: False) if negated else None), None, frozenset()
+        return ((lambda _: False) if negated else None), "", None, frozenset()
+    if not needed and negated:
+        return (lambda text: not plain(text)), "", None, frozenset()
     if not needed:
-        return ((lambda text: not plain(text)) if negated else plain), None, frozenset()
+        return plain, needle(templates[0]) if len(templates) == 1 else "", None, frozenset()
     filled = [varying(each, wildcards=True) for each in templates if each.keys]
 
     def matches(text: str, get: Get) -> bool:
         return (bool(plain(text)) or any(fits(text, get) for fits in filled)) is not negated
 
-    return None, matches, needed
+    return None, "", matches, needed
 
 
 def _after_the_fifth_colon(each: Template) -> bool:

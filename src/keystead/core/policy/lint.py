@@ -23,14 +23,13 @@ from keystead.core.policy.conditions import Condition
 from keystead.core.policy.document import (
     VERSIONS,
     Document,
-    Effect,
-    Statement,
     parse_guardrail,
     parse_identity_policy,
     parse_key_policy,
     parse_trust_policy,
 )
 from keystead.core.policy.reach import Held, reach, reaches
+from keystead.core.policy.statement import Effect, Statement
 from keystead.core.policy.wildcards import Live, Template, pattern
 
 

@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from keystead.core.policy.actions import ACTIONS
-from keystead.core.policy.document import Document, Effect, Statement
+from keystead.core.policy.document import Document
+from keystead.core.policy.statement import Effect, Statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

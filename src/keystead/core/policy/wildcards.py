@@ -9,6 +9,7 @@ A variable without a value makes its text match nothing (IAM user guide, "Policy
 """
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from operator import methodcaller
 from typing import Final, NamedTuple
@@ -143,6 +144,21 @@ def pattern(templates: Iterable[Template], flags: re.RegexFlag = re.NOFLAG) -> r
     return re.compile("|".join(f"(?:{expression(t.pieces)})" for t in templates), flags | re.DOTALL)
 
 
+def needle(each: Template) -> str:
+    """A text that is in all texts which one without variables matches, and in few others.
+
+    It is the longest one if need be, but rather one that comes after an asterisk: names begin alike.
+    """
+    parts: list[str] = []
+    for piece in each.pieces:
+        parts += re.split(r"[*?]", piece.text) if isinstance(piece, Live) else [piece[0]]
+    later = max(parts[1:], key=len, default="")
+    return later if len(later) >= _TELLING else max(parts, key=len)
+
+
+_TELLING: Final = 4  # characters
+
+
 def matcher(templates: Sequence[Template]) -> Matcher | None:
     """What tells whether a text is matched by any of these, which have no variables; None if all texts are."""
     exact: set[str] = set()
@@ -168,22 +184,95 @@ def matcher(templates: Sequence[Template]) -> Matcher | None:
     if not others:
         return lambda text: text in exact or text.startswith(begun)
     fits = pattern(others).fullmatch
+    if not begun and not exact:
+        return fits
     return lambda text: text in exact or text.startswith(begun) or fits(text) is not None
 
 
 def varying(each: Template, *, wildcards: bool) -> Callable[[str, Get], bool]:
-    """What tells whether a text is matched by one with variables, once these are filled in."""
-    live = "".join(piece.text for piece in each.pieces if isinstance(piece, Live))
-    if not wildcards or not ("*" in live or "?" in live):
+    """What tells whether a text is matched by one with variables, once these are filled in.
 
-        def equals(text: str, get: Get) -> bool:
-            filled = each.filled(get)
-            return filled is not None and filled.spelled() == text
+    Nothing is compiled or remembered for what a variable becomes, unless there are question marks: a policy may be
+    asked by thousands, each with another name.
+    """
+    parts = _between_asterisks(each) if wildcards else [each]
+    if parts is None:
+        return _expressed(each)
+    first, *others = parts
+    variables = [piece for piece in first.pieces if isinstance(piece, Variable)]
+    # The two commonest forms: one variable in a text, and the same with an asterisk at the end.
+    ends = bool(others)
+    if len(variables) == 1 and (not ends or [other.pieces for other in others] == [(Literal(""),)]):
+        place = first.pieces.index(variables[0])
+        before, after = (Template(p).spelled() for p in (first.pieces[:place], first.pieces[place + 1 :]))
+        return _around(before, variables[0], after, begins=ends)
 
-        return equals
+    def fits(text: str, get: Get) -> bool:
+        found = []
+        for part in parts:
+            filled = part.filled(get)
+            if filled is None:
+                return False
+            found.append(filled.spelled())
+        return _in_turn(found, text)
 
-    # The few texts that a template becomes again and again, such as one for each user of a busy key.
-    compiled: dict[Template, re.Pattern[str]] = {}
+    return fits
+
+
+def _between_asterisks(each: Template) -> list[Template] | None:
+    """The parts of a text between its asterisks, in which nothing is special; None if there are question marks."""
+    parts: list[list[Piece]] = [[]]
+    for piece in each.pieces:
+        if not isinstance(piece, Live):
+            parts[-1].append(piece)
+            continue
+        if "?" in piece.text:
+            return None
+        first, *others = re.split(r"\*+", piece.text)
+        parts[-1].append(Literal(first))
+        parts += [[Literal(other)] for other in others]
+    return [Template(tuple(part)) for part in parts]
+
+
+def _around(before: str, variable: Variable, after: str, *, begins: bool) -> Callable[[str, Get], bool]:
+    """What tells whether a text is, or begins with, these two and between them what the variable becomes."""
+    key, default = variable.key, variable.default
+
+    def fits(text: str, get: Get) -> bool:
+        if not text.startswith(before):
+            return False
+        value = get(key)
+        if not isinstance(value, str):
+            if default is None:
+                return False
+            value = default
+        whole = before + value + after
+        return text.startswith(whole) if begins else text == whole
+
+    return fits
+
+
+def _in_turn(parts: Sequence[str], text: str) -> bool:
+    """Whether a text has these parts one after another, the first at its beginning and the last at its end."""
+    first, *middle = parts
+    if not middle:
+        return text == first
+    last = middle.pop()
+    if not text.startswith(first):
+        return False
+    # The first place where a part fits is always good enough.
+    at = len(first)
+    for part in middle:
+        found = text.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return len(text) - len(last) >= at and text.endswith(last)
+
+
+def _expressed(each: Template) -> Callable[[str, Get], bool]:
+    """What tells whether a text with variables and question marks matches, by an expression for what it becomes."""
+    compiled: OrderedDict[Template, re.Pattern[str]] = OrderedDict()
 
     def fits(text: str, get: Get) -> bool:
         filled = each.filled(get)
@@ -191,9 +280,9 @@ def varying(each: Template, *, wildcards: bool) -> Callable[[str, Get], bool]:
             return False
         found = compiled.get(filled)
         if found is None:
-            if len(compiled) >= _KEPT:
-                compiled.clear()
             found = compiled[filled] = pattern([filled])
+            if len(compiled) > _KEPT:
+                compiled.popitem(last=False)
         return found.fullmatch(text) is not None
 
     return fits
