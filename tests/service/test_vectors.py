@@ -1,17 +1,20 @@
 """Known answers of NIST and the RFCs, replayed through the service: import the key, then use it as a caller would.
 
-The files come with `cryptography-vectors`. Each test prints how many cases it replayed and asserts that there are as
-many as there should be, so that a file that was renamed or a parser that finds nothing is no success.
+The files come with `cryptography-vectors`. Each test records how many cases it replayed (`make test` prints the sum)
+and asserts that there are as many as there should be, so that a file that was renamed or a parser that finds nothing
+is no success.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from hashlib import shake_256
 from pathlib import Path
+from typing import Any
 
 import cryptography_vectors
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
@@ -29,9 +32,11 @@ from keystead.crypto.importing import wrap_for
 from keystead.service.commands import kms as c
 from keystead.testing.service import ServiceBench
 
+Recorder = Callable[[str, object], None]
 VECTORS = Path(cryptography_vectors.__file__).parent
 WRAPPING = "RSA_AES_KEY_WRAP_SHA_256"
-CURVES: dict[str, tuple[str, ec.EllipticCurve, str]] = {
+Curves = dict[str, tuple[str, ec.EllipticCurve, str]]
+CURVES: Curves = {
     "P-256": ("ECC_NIST_P256", ec.SECP256R1(), "SHA-256"),
     "P-384": ("ECC_NIST_P384", ec.SECP384R1(), "SHA-384"),
     "P-521": ("ECC_NIST_P521", ec.SECP521R1(), "SHA-512"),
@@ -73,18 +78,13 @@ def cases(path: str, ends: str) -> Iterator[tuple[str, dict[str, str]]]:
                 yield section, dict(values)
 
 
-def tell(count: str) -> None:
-    """Say how much was replayed (`pytest -s` shows it)."""
-    print(count)  # noqa: T201 - the reader of a test's output wants to know
-
-
 def integer(text: str) -> int:
     """A number in hex."""
     return int(text, 16)
 
 
 @pytest.mark.parametrize("bits", ["224", "256", "384", "512"])
-def test_hmac(bench: ServiceBench, bits: str) -> None:
+def test_hmac(bench: ServiceBench, record_property: Recorder, bits: str) -> None:
     """RFC 4231. A key that is shorter than the spec's is padded with zeros, which HMAC does itself (RFC 2104)."""
     spec, algorithm, replayed = f"HMAC_{bits}", f"HMAC_SHA_{bits}", 0
     for _, case in cases(f"HMAC/rfc-4231-sha{bits}.txt", "MD"):
@@ -98,11 +98,11 @@ def test_hmac(bench: ServiceBench, bits: str) -> None:
         with pytest.raises(MacMismatch):
             bench.do(c.VerifyMac(key, message, code[:-1], algorithm))
         replayed += 1
-    tell(f"HMAC-SHA-{bits}: {replayed} cases of RFC 4231")
+    record_property("vectors", replayed)
     assert replayed >= 4
 
 
-def test_ecdh(bench: ServiceBench) -> None:
+def test_ecdh(bench: ServiceBench, record_property: Recorder) -> None:
     """NIST KAS validity tests: the shared secret, also with a leading zero; public keys that are no points."""
     path = "asymmetric/ECDH/KASValidityTest_ECCStaticUnified_NOKC_ZZOnly_init.fax"
     sections = dict(zip(("EC", "ED", "EE"), CURVES, strict=True))
@@ -124,7 +124,7 @@ def test_ecdh(bench: ServiceBench) -> None:
             with pytest.raises(InvalidRequest):
                 bench.do(c.DeriveSharedSecret(key, peer))
             refused += 1
-    tell(f"ECDH: {agreed} secrets, {refused} public keys that are not on their curve, of NIST KAS")
+    record_property("vectors", agreed + refused)
     assert (agreed, refused) >= (50, 10)
 
 
@@ -136,14 +136,22 @@ def point(curve: ec.EllipticCurve, x: int, y: int) -> bytes:
     return der[: -2 * size] + x.to_bytes(size, "big") + y.to_bytes(size, "big")
 
 
-def test_ecdsa(bench: ServiceBench) -> None:
-    """NIST FIPS 186-3 signature generation: the file's signatures verify, and with the parts exchanged do not."""
+@pytest.mark.parametrize(
+    ("path", "curves", "count"),
+    [
+        ("FIPS_186-3/SigGen.txt", CURVES, 45),
+        ("SECP256K1/SigGen.txt", {"K-256": ("ECC_SECG_P256K1", ec.SECP256K1(), "SHA-256")}, 225),
+    ],
+    ids=["NIST", "secp256k1"],
+)
+def test_ecdsa(bench: ServiceBench, record_property: Recorder, path: str, curves: Curves, count: int) -> None:
+    """NIST FIPS 186-3 signature generation, and secp256k1 in its form: signatures verify, with parts exchanged not."""
     replayed = 0
-    for section, case in cases("asymmetric/ECDSA/FIPS_186-3/SigGen.txt", "S"):
+    for section, case in cases(f"asymmetric/ECDSA/{path}", "S"):
         name, digest = section.split(",")
-        if name not in CURVES or CURVES[name][2] != digest:
+        if name not in curves or curves[name][2] != digest:
             continue
-        spec, curve, _ = CURVES[name]
+        spec, curve, _ = curves[name]
         (algorithm,) = SPECS[spec].usages["SIGN_VERIFY"]
         key = bring(bench, spec, "SIGN_VERIFY", pkcs8(ec.derive_private_key(integer(case["d"]), curve)))
         message, r, s = bytes.fromhex(case["Msg"]), integer(case["R"]), integer(case["S"])
@@ -157,11 +165,11 @@ def test_ecdsa(bench: ServiceBench) -> None:
             with pytest.raises(SignatureMismatch):
                 bench.do(c.Verify(key, message, wrong, algorithm))
         replayed += 1
-    tell(f"ECDSA: {replayed} signatures of FIPS 186-3, each with three that are wrong")
-    assert replayed == 45
+    record_property("vectors", replayed)
+    assert replayed == count
 
 
-def test_rsa_signatures(bench: ServiceBench) -> None:
+def test_rsa_signatures(bench: ServiceBench, record_property: Recorder) -> None:
     """NIST FIPS 186-3 signature verification: what is right verifies, what was changed does not."""
     keys: dict[tuple[int, int], KeyReference] = {}
     verified = refused = 0
@@ -170,7 +178,7 @@ def test_rsa_signatures(bench: ServiceBench) -> None:
         p, q, e, d = (integer(case[name]) for name in "pqed")
         # Smaller exponents are not taken, and of some cases the fault is in the key: it cannot be imported.
         if (
-            bits not in (2048, 3072)
+            bits not in (2048, 3072, 4096)
             or digest not in ("256", "384", "512")
             or e < 65537
             or e * d % (p - 1) != 1
@@ -187,8 +195,30 @@ def test_rsa_signatures(bench: ServiceBench) -> None:
             with pytest.raises(SignatureMismatch):
                 bench.do(command)
             refused += 1
-    tell(f"RSASSA_PKCS1_V1_5: {verified} signatures and {refused} that are wrong, of FIPS 186-3")
-    assert (verified, refused) == (6, 24)
+    record_property("vectors", verified + refused)
+    assert (verified, refused) == (9, 36)
+
+
+def test_rsa_pss(bench: ServiceBench, record_property: Recorder) -> None:
+    """NIST's PSS signatures have a salt of ten bytes, AWS's one as long as the hash: all are refused, ours are not."""
+    keys: dict[tuple[int, int], KeyReference] = {}
+    replayed = 0
+    for section, case in cases("asymmetric/RSA/FIPS_186-2/SigVerPSS_186-3.rsp", "Result"):
+        bits, digest = int(section.split(" = ")[1]), case["SHAAlg"].removeprefix("SHA")
+        p, q, e, d = (integer(case[name]) for name in "pqed")
+        if bits < 2048 or digest not in ("256", "384", "512") or e < 65537 or e * d % (p - 1) != 1:
+            continue
+        if (p * q, e) not in keys:
+            keys[p * q, e] = bring(bench, f"RSA_{bits}", "SIGN_VERIFY", pkcs8(private(p, q, e, d)))
+        key, algorithm = keys[p * q, e], f"RSASSA_PSS_SHA_{digest}"
+        message, signature = bytes.fromhex(case["Msg"]), bytes.fromhex(case["S"])
+        with pytest.raises(SignatureMismatch):
+            bench.do(c.Verify(key, message, signature, algorithm))
+        ours = bench.do(c.Sign(key, message, algorithm)).signature
+        bench.do(c.Verify(key, message, ours, algorithm))
+        replayed += 1
+    record_property("vectors", replayed)
+    assert replayed == 45
 
 
 def private(p: int, q: int, e: int, d: int) -> rsa.RSAPrivateKey:
@@ -211,7 +241,7 @@ def private(p: int, q: int, e: int, d: int) -> rsa.RSAPrivateKey:
         ("oaep-custom/oaep-sha256-sha256.txt", "RSAES_OAEP_SHA_256"),
     ],
 )
-def test_rsa_encryption(bench: ServiceBench, path: str, algorithm: str) -> None:
+def test_rsa_encryption(bench: ServiceBench, record_property: Recorder, path: str, algorithm: str) -> None:
     """RSA Laboratories' OAEP vectors, and those that `cryptography` derived from them for SHA-256."""
     values: dict[str, int] = {}
     key: KeyReference | None = None
@@ -240,7 +270,7 @@ def test_rsa_encryption(bench: ServiceBench, path: str, algorithm: str) -> None:
             with pytest.raises(InvalidCiphertext):
                 bench.do(c.Decrypt(changed, key, algorithm=algorithm))
             replayed += 1
-    tell(f"{algorithm}: {replayed} ciphertexts")
+    record_property("vectors", replayed)
     assert replayed >= 6
 
 
@@ -257,7 +287,7 @@ def labelled(path: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("every", [16, pytest.param(1, marks=pytest.mark.long)])
-def test_ed25519(bench: ServiceBench, every: int) -> None:
+def test_ed25519(bench: ServiceBench, record_property: Recorder, every: int) -> None:
     """The 1,024 signatures of the authors of Ed25519 (RFC 8032, section 7.1): they are deterministic."""
     replayed = 0
     lines = (VECTORS / "asymmetric/Ed25519/sign.input").read_text().splitlines()
@@ -274,8 +304,52 @@ def test_ed25519(bench: ServiceBench, every: int) -> None:
         with pytest.raises(SignatureMismatch):
             bench.do(c.Verify(key, message + b"\0", signed[:64], "ED25519_SHA_512"))
         replayed += 1
-    tell(f"Ed25519: {replayed} signatures")
+    record_property("vectors", replayed)
     assert replayed == 1024 // every
+
+
+ML_DSA: dict[str, Any] = {
+    "ML_DSA_44": mldsa.MLDSA44PrivateKey,
+    "ML_DSA_65": mldsa.MLDSA65PrivateKey,
+    "ML_DSA_87": mldsa.MLDSA87PrivateKey,
+}
+ML_KEM: dict[str, Any] = {"ML_KEM_768": mlkem.MLKEM768PrivateKey, "ML_KEM_1024": mlkem.MLKEM1024PrivateKey}
+
+
+@pytest.mark.parametrize("spec", ML_DSA)
+def test_ml_dsa(bench: ServiceBench, record_property: Recorder, spec: str) -> None:
+    """NIST's known answers of FIPS 204. Their contexts are not AWS's, so their messages enter as EXTERNAL_MU."""
+    replayed = 0
+    for _, case in cases(f"asymmetric/MLDSA/kat_{spec.replace('ML_', 'ML')}_det_pure.rsp", "ctx"):
+        seed, public, message, context = (bytes.fromhex(case[name]) for name in ("xi", "pk", "msg", "ctx"))
+        key = bring(bench, spec, "SIGN_VERIFY", pkcs8(ML_DSA[spec].from_seed_bytes(seed)))
+        framed = shake_256(public).digest(64) + bytes([0, len(context)]) + context + message
+        mu = shake_256(framed).digest(64)
+        signature = bytes.fromhex(case["sm"])[: int(case["smlen"]) - len(message)]
+        bench.do(c.Verify(key, mu, signature, "ML_DSA_SHAKE_256", "EXTERNAL_MU"))
+        with pytest.raises(SignatureMismatch):
+            bench.do(c.Verify(key, mu[::-1], signature, "ML_DSA_SHAKE_256", "EXTERNAL_MU"))
+        replayed += 1
+    record_property("vectors", replayed)
+    assert replayed == 100
+
+
+@pytest.mark.parametrize("every", [20, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("spec", ML_KEM)
+def test_ml_kem(bench: ServiceBench, record_property: Recorder, spec: str, every: int) -> None:
+    """NIST's known answers of FIPS 203: right ciphertexts give the secret, wrong ones the pseudo-random one."""
+    replayed = 0
+    for number, (_, case) in enumerate(cases(f"asymmetric/MLKEM/kat_{spec.replace('ML_', 'ML')}.rsp", "ss")):
+        if number % every:
+            continue
+        seed = bytes.fromhex(case["d"] + case["z"])
+        key = bring(bench, spec, "ENCAPSULATE_DECAPSULATE", pkcs8(ML_KEM[spec].from_seed_bytes(seed)))
+        for sent, secret in (("ct", "ss"), ("ct_n", "ss_n")):
+            opened = bench.do(c.Decapsulate(key, bytes.fromhex(case[sent])))
+            assert opened.secret == bytes.fromhex(case[secret])
+            replayed += 1
+    record_property("vectors", replayed)
+    assert replayed == 2000 // every
 
 
 @pytest.mark.parametrize(
