@@ -293,9 +293,8 @@ def tables() -> ModuleType:
     return module
 
 
-def ask_kms(c: Canaries) -> None:
+def ask_kms(c: Canaries, rows: Any, proxy: Proxy) -> None:
     """Every operation in success and in every error that AWS documents."""
-    rows: Any = tables()
 
     class World(rows.World):  # type: ignore[misc]  # found at run time
         """Its client carries canaries, and the material that it imports is one."""
@@ -305,7 +304,7 @@ def ask_kms(c: Canaries) -> None:
             c.secrets[material] = "imported material"
             return bytes(super().wrapped(parameters, material))
 
-    world = World(c.service)
+    world = World(c.service, proxy)
     world.kms = c.client("kms")
     for succeed in rows.SUCCESSES.values():
         succeed(world)
@@ -696,12 +695,15 @@ def test_no_secret_is_anywhere_it_does_not_belong(own_service: Any, tmp_path: Pa
     c.learn(service.settings, "init")
     c.secrets[service.settings["AWS_SECRET_ACCESS_KEY"].encode()] = "the admin's secret access key"
     (tmp_path / "proxy").mkdir()
-    with Proxy(tmp_path / "proxy", keys=["orders"]) as proxy:
-        more = f'[xks]\nca = "{proxy.authority}"\nport = {proxy.port}\n'
+    rows: Any = tables()
+    with Proxy(tmp_path / "proxy", keys=["orders", "disabled"]) as proxy:
+        proxy.disabled.add("disabled")
+        more = f"[limits]\ncustom_key_stores = {rows.MOST_STORES}\n"
+        more += f'[xks]\nca = "{proxy.authority}"\nport = {proxy.port}\n'
         service.serve(more=more, log="json")
         leave_markers(c, marker)
-        ask_kms(c)
-        ask_xks(c, proxy)
+        ask_xks(c, proxy)  # first, since it looks for its key store among all
+        ask_kms(c, rows, proxy)
         ask_sts(c)
         ask_natively(c)
         attack_kms(c)
