@@ -1,6 +1,8 @@
 """What all tests share: where the checkout is, and how hard hypothesis tries."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +20,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 def checkout() -> Path:
     """The root of the checkout."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """For tests of very many cases: coverage is measured by examples elsewhere, and takes many times as long."""
+    trace = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(trace)

@@ -7,7 +7,6 @@ rest. And it is what comes after that: grants, which the gate and the desk each 
 
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -36,6 +35,8 @@ from keystead.service.entry import OK, Entry
 from keystead.service.workingset import HeldCredential, NotLoaded, Presented
 from keystead.testing.installation import REGION
 from keystead.testing.service import ServiceBench
+
+pytestmark = pytest.mark.usefixtures("untraced")
 
 
 def of_core(name: str) -> ModuleType:
@@ -522,15 +523,6 @@ class World:
             if not found[0]:
                 break
         return found
-
-
-@pytest.fixture(autouse=True)
-def untraced() -> Iterator[None]:
-    """Coverage is measured by the examples elsewhere; here it would only take several times as long."""
-    trace = sys.gettrace()
-    sys.settrace(None)
-    yield
-    sys.settrace(trace)
 
 
 def compare(cases: int, seed: int) -> None:

@@ -2,8 +2,7 @@
 
 import json
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import util
 from pathlib import Path
 from random import Random
@@ -20,6 +19,8 @@ from keystead.core.policy import (
     parse_identity_policy,
     parse_key_policy,
 )
+
+pytestmark = pytest.mark.usefixtures("untraced")
 
 
 def beside(name: str) -> ModuleType:
@@ -70,15 +71,6 @@ def differs(request: dict[str, Any], policies: dict[str, Any], documents: dict[s
             return True
     # What was missing is told of denials by silence, and only of them.
     return (ruling.missing is None) is not (ruling.allowed or bool(ruling.statement))
-
-
-@pytest.fixture(autouse=True)
-def untraced() -> Iterator[None]:
-    """Coverage is measured by the tables of cases; here it would only take five times as long."""
-    trace = sys.gettrace()
-    sys.settrace(None)
-    yield
-    sys.settrace(trace)
 
 
 def compare(cases: int, seed: int) -> None:
