@@ -1,9 +1,9 @@
 """The reader as a process: it is told its settings, takes in what is written, and answers until nobody asks any more.
 
 One thread listens, two answer, one takes in, and each sink has its own. Those that take in and deliver work in idle
-time: whoever uses keys goes first, then whoever asks. When the other end of the socket is closed,
-because the control process has ended in whatever way, so does this. A thread that meets what nobody expected ends the
-process: the control process starts another, which begins with what is on disk.
+time: whoever uses keys goes first, then whoever asks. When the other end of the socket is closed, because the control
+process has ended in whatever way, so does this. A thread that meets what nobody expected ends the process: the control
+process starts another, which begins with what is on disk.
 """
 
 import os
@@ -59,8 +59,9 @@ def main(descriptor: int) -> int:
 def stand_back() -> None:
     """Let the calling thread work only while a processor has nothing else to do; Linux's `SCHED_IDLE`.
 
-    Taking entries in and delivering them costs as much as half of what using keys does, and can wait. A niceness
-    alone is not enough: the scheduler weighs it against what is awake, and workers sleep at every sync of the disk.
+    Taking an entry in and delivering it to four sinks costs as much as the use of a key that it tells of, and can wait.
+    A niceness alone is not enough: the scheduler weighs it against what is awake, and workers sleep at every sync of
+    the disk.
     """
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

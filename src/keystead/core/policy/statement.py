@@ -248,7 +248,10 @@ class Ordered:
 
 
 def _first_of(steps: Iterable[_Step], get: Get, resource: str) -> Statement | None:
-    """The first that holds of those that share nothing."""
+    """The first that holds of those that share nothing.
+
+    The loop over the tests stands in `Ordered` too: a call for each statement would cost as much as its tests.
+    """
     for statement, _, open_covers, tests in steps:
         if open_covers is None or open_covers(resource, get):
             for test in tests:
